@@ -1,0 +1,115 @@
+// Runs the built edge worker in workerd on this machine, for `cargo xtask up` and the end-to-end tests.
+//
+// `wrangler.toml` stays the one description of the worker: wrangler itself turns its top level into the
+// runtime's options, and this script only lays what differs per start over it: address, secrets, storage,
+// the visitor's `request.cf`. Nothing here is deployed, and no rule of the product belongs here.
+//
+//   node edge-worker/local/serve.mjs [--port 8787] [--host 127.0.0.1] [--persist DIR] [--cf JSON]
+//                                    [--var NAME=VALUE]...
+//
+// Secrets come from the environment (TOKEN_SECRETS, EDGE_SECRETS), so that they are not in the process
+// list; CONTROL_API_URL may too. `--port 0` takes a free port. Without `--persist` storage lasts as long
+// as the process. A single request may bring its own `request.cf` as JSON in the header `MF-CF-Blob`.
+//
+// Prints `ready http://HOST:PORT` on stdout when serving; everything else goes to stderr. Ends on SIGTERM,
+// on SIGINT and when stdin closes, so that a starter that was killed leaves no runtime behind.
+
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+
+const { values: args } = parseArgs({
+  options: {
+    port: { type: "string", default: "8787" },
+    host: { type: "string", default: "127.0.0.1" },
+    persist: { type: "string" },
+    cf: { type: "string", default: "{}" },
+    var: { type: "string", multiple: true, default: [] },
+  },
+});
+
+// The parent holds the other end of stdin and may be gone before the imports below are done.
+let stop = () => process.exit(0);
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => stop());
+process.stdin.on("end", () => stop()).on("close", () => stop()).on("error", () => stop()).resume();
+
+// wrangler prints to stdout and looks for a login; neither has a place here.
+process.env.WRANGLER_LOG ??= "error";
+process.env.WRANGLER_SEND_METRICS = "false";
+process.env.CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV = "false";
+const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
+const { convertV4MiniflareOptions, Log, LogLevel, Miniflare } = await import("miniflare");
+
+/** Everything miniflare says belongs on stderr: stdout carries the ready line alone. */
+class StderrLog extends Log {
+  log(message) {
+    process.stderr.write(`${message}\n`);
+  }
+}
+
+/** Vars and secrets laid over those of wrangler.toml. */
+function overrides() {
+  const bindings = {};
+  for (const name of ["CONTROL_API_URL", "TOKEN_SECRETS", "EDGE_SECRETS"]) {
+    if (process.env[name]) bindings[name] = process.env[name];
+  }
+  for (const pair of args.var) {
+    const at = pair.indexOf("=");
+    if (at < 1) throw new Error(`--var ${pair}: expected NAME=VALUE`);
+    bindings[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  return bindings;
+}
+
+const { workerOptions, main } = unstable_getMiniflareWorkerOptions(path.join(root, "wrangler.toml"));
+const build = path.dirname(path.resolve(root, main));
+// The rules describe files for the upload; here the two modules are named outright.
+const { modulesRules: _unused, ...described } = workerOptions;
+
+const miniflare = new Miniflare(
+  convertV4MiniflareOptions({
+    host: args.host,
+    port: Number(args.port),
+    // An object, even an empty one, keeps miniflare from asking the network for a sample.
+    cf: JSON.parse(args.cf),
+    log: new StderrLog(LogLevel.WARN),
+    logRequests: false,
+    telemetry: { enabled: false },
+    handleStructuredLogs: ({ level, message }) => process.stderr.write(`edge ${level} ${message}\n`),
+    // Lets a test or a developer run the minutely job now: GET /cdn-cgi/local/scheduled.
+    unsafeTriggerHandlers: true,
+    resourcePersistencePath: args.persist ? path.resolve(args.persist) : undefined,
+    workers: [
+      {
+        ...described,
+        name: "edge",
+        modulesRoot: build,
+        modules: [
+          { type: "ESModule", path: path.join(build, "worker.mjs") },
+          { type: "CompiledWasm", path: path.join(build, "worker.wasm") },
+        ],
+        bindings: { ...described.bindings, ...overrides() },
+      },
+    ],
+  }),
+);
+
+let stopping = false;
+stop = async () => {
+  if (stopping) return;
+  stopping = true;
+  // The runtime gets a moment to end by itself; a hung one must not keep the port.
+  setTimeout(() => process.exit(1), 3_000).unref();
+  await miniflare.dispose().catch(() => {});
+  process.exit(0);
+};
+
+try {
+  const url = await miniflare.ready;
+  process.stdout.write(`ready ${url.origin}\n`);
+} catch (error) {
+  process.stderr.write(`edge: ${error?.message ?? error}\n`);
+  await stop();
+}
