@@ -1,0 +1,281 @@
+//! The click snapshot: what a click was, and whom it belonged to at that moment. It travels from the edge
+//! through the queue to the store and is never changed on the way or afterwards.
+//!
+//! It never holds an IP address, a full user agent, a full referrer URL or a cookie.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{
+    classify::{Browser, Device, Os},
+    destination::Utm,
+    id::{AssignmentId, ClickId, Id, Kind, LinkId, Partner, Program, WorkspaceId},
+};
+
+/// The most clicks in one batch to `POST /internal/v1/clicks`.
+pub const MAX_BATCH: usize = 1_000;
+
+/// One click, as it was. Its time is the millisecond inside its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Click<'a> {
+    /// The click; deduplicated by it.
+    pub id: ClickId,
+    /// The workspace of the link.
+    pub workspace: WorkspaceId,
+    /// The link.
+    pub link: LinkId,
+    /// The link's hostname.
+    #[serde(borrow)]
+    pub domain: Cow<'a, str>,
+    /// The link's slug.
+    #[serde(borrow)]
+    pub slug: Cow<'a, str>,
+    /// Where the visitor was sent, without the token.
+    #[serde(borrow)]
+    pub destination: Cow<'a, str>,
+    /// The assignment in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<AssignmentId>,
+    /// The partner, as named at the click.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<Named<'a, Partner>>,
+    /// The program, as named at the click.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Named<'a, Program>>,
+    /// Link or QR code.
+    pub trigger: Trigger,
+    /// The visitor's `utm_source`, else the link's.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Cow<'a, str>>,
+    /// The link's UTM values.
+    #[serde(default, skip_serializing_if = "is_unset")]
+    pub utm: Cow<'a, Utm>,
+    /// The experiment, where variants were drawn.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Cow<'a, str>>,
+    /// The variant drawn.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Cow<'a, str>>,
+    /// Host of the referring page.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub referrer_host: Option<Cow<'a, str>>,
+    /// ISO 3166-1 alpha-2.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Cow<'a, str>>,
+    /// Region, as the network names it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Cow<'a, str>>,
+    /// City, as the network names it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<Cow<'a, str>>,
+    /// Kind of device.
+    pub device: Device,
+    /// Browser family.
+    pub browser: Browser,
+    /// Operating system family.
+    pub os: Os,
+    /// Why this was no human, where it wasn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_reason: Option<BotReason>,
+    /// Whether a token was appended, and if not, why.
+    pub token: TokenReason,
+    /// The data centre that answered.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub colo: Option<Cow<'a, str>>,
+    /// Version of the edge record that served it.
+    pub record_version: u64,
+}
+
+fn is_unset(utm: &Cow<'_, Utm>) -> bool {
+    utm.parameters().next().is_none()
+}
+
+/// An id with the key and name it went by at the time.
+pub struct Named<'a, K> {
+    /// The object.
+    pub id: Id<K>,
+    /// Its immutable key.
+    pub key: Cow<'a, str>,
+    /// Its name at the time.
+    pub name: Cow<'a, str>,
+}
+
+impl<K> Named<'_, K> {
+    /// The same, borrowing its texts.
+    #[must_use]
+    pub fn borrowed(&self) -> Named<'_, K> {
+        Named { id: self.id, key: Cow::Borrowed(&self.key), name: Cow::Borrowed(&self.name) }
+    }
+}
+
+// Written out because a derive would ask the same of the marker type `K`.
+impl<K> Clone for Named<'_, K> {
+    fn clone(&self) -> Self {
+        Self { id: self.id, key: self.key.clone(), name: self.name.clone() }
+    }
+}
+impl<K> PartialEq for Named<'_, K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.key == other.key && self.name == other.name
+    }
+}
+impl<K> Eq for Named<'_, K> {}
+impl<K: Kind> fmt::Debug for Named<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {:?})", self.id, self.key, self.name)
+    }
+}
+impl<K: Kind> Serialize for Named<'_, K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        NamedText { id: self.id, key: Cow::Borrowed(&self.key), name: Cow::Borrowed(&self.name) }.serialize(serializer)
+    }
+}
+impl<'de, K: Kind> Deserialize<'de> for Named<'_, K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        NamedText::deserialize(deserializer).map(|NamedText { id, key, name }| Self { id, key, name })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "K: Kind")]
+struct NamedText<'a, K> {
+    id: Id<K>,
+    key: Cow<'a, str>,
+    name: Cow<'a, str>,
+}
+
+text_enum! {
+    /// What the visitor used.
+    pub enum Trigger {
+        /// The short link.
+        Link = "link",
+        /// The QR code of it.
+        Qr = "qr",
+    }
+}
+
+text_enum! {
+    /// Why a click is not a human's.
+    pub enum BotReason {
+        /// A crawler or search engine.
+        Crawler = "crawler",
+        /// A link preview of a messenger or network.
+        Preview = "preview",
+        /// An uptime or page-speed monitor.
+        Monitor = "monitor",
+        /// An HTTP library or command-line tool.
+        Library = "library",
+        /// A browser that automation drives.
+        Automation = "automation",
+        /// A prefetch: nobody has clicked yet.
+        Prefetch = "prefetch",
+        /// No user agent at all.
+        EmptyAgent = "empty_agent",
+        /// A `HEAD` request.
+        Probe = "probe",
+        /// The network's own bot detection.
+        BotManagement = "bot_management",
+    }
+}
+
+/// Whether a click got a token, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenReason {
+    /// It got one.
+    Appended,
+    /// The link doesn't track conversions.
+    TrackingDisabled,
+    /// The link says never.
+    Never,
+    /// Not a human.
+    Bot,
+    /// A `HEAD` request.
+    Probe,
+    /// The destination would break; the rule that says so.
+    QuerySensitive(String),
+}
+
+const QUERY_SENSITIVE: &str = "query_sensitive:";
+
+impl fmt::Display for TokenReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Appended => f.write_str("appended"),
+            Self::TrackingDisabled => f.write_str("tracking_disabled"),
+            Self::Never => f.write_str("never"),
+            Self::Bot => f.write_str("bot"),
+            Self::Probe => f.write_str("probe"),
+            Self::QuerySensitive(rule) => write!(f, "{QUERY_SENSITIVE}{rule}"),
+        }
+    }
+}
+
+impl FromStr for TokenReason {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "appended" => Self::Appended,
+            "tracking_disabled" => Self::TrackingDisabled,
+            "never" => Self::Never,
+            "bot" => Self::Bot,
+            "probe" => Self::Probe,
+            _ => Self::QuerySensitive(
+                text.strip_prefix(QUERY_SENSITIVE).ok_or_else(|| format!("no token reason: {text}"))?.to_owned(),
+            ),
+        })
+    }
+}
+
+impl Serialize for TokenReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+text_enum! {
+    /// Why a click that reached the store was not kept. Each is counted.
+    pub enum Rejected {
+        /// Older than the store accepts.
+        TooLate = "too_late",
+        /// Further ahead than clocks may differ.
+        ClockAhead = "clock_ahead",
+        /// No such workspace.
+        UnknownWorkspace = "unknown_workspace",
+        /// Not a click.
+        Malformed = "malformed",
+    }
+}
+
+/// How old a click may be when it arrives, in milliseconds: 15 days.
+pub const MAX_AGE_MILLIS: i64 = 15 * crate::Millis::DAY;
+/// How far ahead of the store's clock a click may be, in milliseconds: 10 minutes.
+pub const MAX_AHEAD_MILLIS: i64 = 10 * crate::Millis::MINUTE;
+
+/// A batch of clicks, as sent to `POST /internal/v1/clicks`. Each click is kept as the text the edge wrote,
+/// so that one malformed click doesn't lose its neighbours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Batch<'a> {
+    /// At most [`MAX_BATCH`] texts of JSON, each a [`Click`].
+    #[serde(borrow)]
+    pub clicks: Vec<&'a serde_json::value::RawValue>,
+}
+
+/// What became of a batch. `stored + duplicate + rejected` is the number sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchReceipt {
+    /// New rows.
+    pub stored: u64,
+    /// Clicks the store had already.
+    pub duplicate: u64,
+    /// Clicks refused for good, by reason.
+    pub rejected: std::collections::BTreeMap<String, u64>,
+}
