@@ -94,7 +94,7 @@ pub(crate) async fn export(context: &Context, api: &Api) -> anyhow::Result<PathB
         match export["status"].as_str() {
             Some("completed") => break,
             Some("queued" | "running") if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(100)).await
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             _ => bail!("the export did not complete: {export}"),
         }
