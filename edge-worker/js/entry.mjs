@@ -1,0 +1,106 @@
+// The worker's entry: between the runtime's objects and the wasm module.
+//
+// Here live the gathering of a request's facts, the making of a redirect, the hand-over of a click to the queue,
+// and the restart of a module that has trapped. What to answer is decided in Rust.
+//
+// A link in memory costs one call into the module and one string out of it, and its response is returned at once,
+// not as a promise.
+
+import * as wasm from "../build/glue/index.js";
+
+const TEXT = { contentType: "text" };
+
+export default {
+  fetch(request, env, ctx) {
+    revive();
+    const facts = factsOf(request);
+    let packed = "";
+    try {
+      packed = wasm.hot(facts, Date.now());
+    } catch (error) {
+      // The way that waits gets its chance with a new instance.
+      report(error);
+      revive();
+    }
+    return packed === "" ? visit(request, facts, env, ctx) : redirect(packed, env, ctx);
+  },
+
+  async queue(batch, env) {
+    revive();
+    await guarded(wasm.consume(batch.messages, env));
+  },
+};
+
+async function visit(request, facts, env, ctx) {
+  const answer = await guarded(wasm.visit(request, facts, env));
+  return typeof answer === "string" ? redirect(answer, env, ctx) : answer;
+}
+
+/** The facts of a request, one per line, in the order in which `facts.rs` reads them. */
+function factsOf(request) {
+  const headers = request.headers;
+  const cf = request.cf ?? {};
+  const bot = cf.botManagement ?? {};
+  return `${request.method}
+${request.url}
+${headers.get("user-agent") ?? ""}
+${headers.get("referer") ?? ""}
+${headers.get("sec-purpose") ?? ""} ${headers.get("purpose") ?? ""} ${headers.get("x-moz") ?? ""}
+${cf.country ?? ""}
+${cf.region ?? ""}
+${cf.city ?? ""}
+${cf.colo ?? ""}
+${bot.score ?? ""}
+${bot.verifiedBot ?? ""}`;
+}
+
+/** A redirect from its packed form: location, newline, click; no click where the redirect isn't one. */
+function redirect(packed, env, ctx) {
+  const end = packed.indexOf("\n");
+  const click = packed.slice(end + 1);
+  if (click !== "") handOver(click, env, ctx);
+  return new Response(null, {
+    status: 302,
+    headers: {
+      location: packed.slice(0, end),
+      "cache-control": "private, no-store",
+      "referrer-policy": "strict-origin-when-cross-origin",
+    },
+  });
+}
+
+/** Gives a click to the queue; what the queue refuses goes to the centre directly. */
+function handOver(click, env, ctx) {
+  const refused = (error) => guarded(wasm.rescue(click, String(error), env));
+  try {
+    ctx.waitUntil(env.CLICKS.send(click, TEXT).then(undefined, refused));
+  } catch (error) {
+    ctx.waitUntil(refused(error));
+  }
+}
+
+// A panic in Rust ends as a trap, after which the instance must not be used again. Traps inside a task show up
+// only as an event.
+let trapped = false;
+addEventListener("error", (event) => report(event.error));
+
+function report(error) {
+  if (error instanceof WebAssembly.RuntimeError) trapped = true;
+  console.error("worker", error);
+}
+
+async function guarded(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    report(error);
+    throw error;
+  }
+}
+
+/** Starts a new instance in place of one that has trapped. */
+function revive() {
+  if (!trapped) return;
+  trapped = false;
+  wasm.__wbg_reset_state();
+}

@@ -1,0 +1,235 @@
+//! The first tier: a bounded memory of versioned records, and one of keys known to be absent. Pure; the
+//! clock is passed in.
+
+use std::{collections::HashMap, rc::Rc};
+
+use shared::{Millis, record::Versioned};
+
+/// How long a record is served without asking the next tier, in milliseconds.
+const FRESH: i64 = 10 * Millis::SECOND;
+/// How long one request has the right to refresh a record while others are served the old one.
+const CLAIM: i64 = Millis::SECOND;
+/// For how long after its time a record is served to others while one request refreshes it. A record that
+/// lay unused for longer may be arbitrarily old, so everybody asks.
+const GRACE: i64 = 50 * Millis::SECOND;
+/// How long a record counts as fresh after the next tier failed to answer.
+const RETRY: i64 = Millis::SECOND;
+/// How long a key is taken for absent.
+const ABSENT: i64 = 10 * Millis::SECOND;
+
+struct Entry<T> {
+    stored: Rc<Versioned<T>>,
+    fresh_until: Millis,
+    claimed_until: Millis,
+}
+
+/// A bounded map of records by key.
+///
+/// Eviction is by generations: when the young one holds half of the bound, it becomes the old one and
+/// the previous old one is dropped. A record that is used moves to the young generation, so what survives
+/// is what was used lately, at the cost of one more look-up and without any list to maintain.
+pub(crate) struct Memory<T> {
+    young: HashMap<Box<str>, Entry<T>>,
+    old: HashMap<Box<str>, Entry<T>>,
+    half: usize,
+}
+
+impl<T> Memory<T> {
+    /// An empty memory of at most `bound` records.
+    pub(crate) fn new(bound: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), half: bound / 2 }
+    }
+
+    fn entry(&mut self, key: &str) -> Option<&mut Entry<T>> {
+        if !self.young.contains_key(key) {
+            let (key, entry) = self.old.remove_entry(key)?;
+            self.insert(key, entry);
+        }
+        self.young.get_mut(key)
+    }
+
+    fn insert(&mut self, key: Box<str>, entry: Entry<T>) {
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, entry);
+    }
+
+    /// What may be served without asking the next tier.
+    pub(crate) fn servable(&mut self, key: &str, now: Millis) -> Option<&Rc<Versioned<T>>> {
+        let entry = self.entry(key)?;
+        let served = now < entry.fresh_until || (now < entry.claimed_until && now < entry.fresh_until.plus(GRACE));
+        served.then_some(&entry.stored)
+    }
+
+    /// Claims the refresh of a record that is not [`servable`](Self::servable), and returns what to serve
+    /// should the next tiers fail. A claim ends by itself: the request that holds it may be cancelled.
+    pub(crate) fn claim(&mut self, key: &str, now: Millis) -> Option<Rc<Versioned<T>>> {
+        let entry = self.entry(key)?;
+        entry.claimed_until = now.plus(CLAIM);
+        Some(Rc::clone(&entry.stored))
+    }
+
+    /// Keeps what another tier answered, unless a newer version is here already, and returns the one kept.
+    pub(crate) fn offer(&mut self, key: &str, stored: Versioned<T>, now: Millis) -> Rc<Versioned<T>> {
+        let fresh_until = now.plus(FRESH);
+        match self.entry(key) {
+            Some(entry) => {
+                entry.fresh_until = fresh_until;
+                if stored.version > entry.stored.version {
+                    entry.stored = Rc::new(stored);
+                }
+                Rc::clone(&entry.stored)
+            }
+            None => {
+                let stored = Rc::new(stored);
+                let entry = Entry { stored: Rc::clone(&stored), fresh_until, claimed_until: now };
+                self.insert(key.into(), entry);
+                stored
+            }
+        }
+    }
+
+    /// Serves a record on because the next tier failed.
+    pub(crate) fn extend(&mut self, key: &str, now: Millis) {
+        if let Some(entry) = self.entry(key) {
+            entry.fresh_until = now.plus(RETRY);
+        }
+    }
+
+    /// Drops a record that no longer exists.
+    pub(crate) fn forget(&mut self, key: &str) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
+    /// Whether a record is held, fresh or not.
+    pub(crate) fn holds(&self, key: &str) -> bool {
+        self.young.contains_key(key) || self.old.contains_key(key)
+    }
+}
+
+/// Keys known to be absent, for a while. Apart from the records, so that a scan of made-up slugs can't push
+/// real ones out.
+pub(crate) struct Absent {
+    until: HashMap<Box<str>, Millis>,
+    bound: usize,
+}
+
+impl Absent {
+    /// Nothing known; at most `bound` keys.
+    pub(crate) fn new(bound: usize) -> Self {
+        Self { until: HashMap::new(), bound }
+    }
+
+    /// Whether the key was found absent lately.
+    pub(crate) fn contains(&self, key: &str, now: Millis) -> bool {
+        self.until.get(key).is_some_and(|until| now < *until)
+    }
+
+    /// Remembers an absent key. When full of unexpired keys, all are forgotten: asking again costs little.
+    pub(crate) fn insert(&mut self, key: &str, now: Millis) {
+        if self.until.len() >= self.bound {
+            self.until.retain(|_, until| now < *until);
+            if self.until.len() >= self.bound {
+                self.until.clear();
+            }
+        }
+        self.until.insert(key.into(), now.plus(ABSENT));
+    }
+
+    /// The key exists now.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.until.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(version: u64, record: &'static str) -> Versioned<&'static str> {
+        Versioned { version, record: Some(record) }
+    }
+
+    fn served(memory: &mut Memory<&'static str>, key: &str, now: i64) -> Option<&'static str> {
+        memory.servable(key, Millis(now)).and_then(|stored| stored.record)
+    }
+
+    #[test]
+    fn serves_for_ten_seconds_then_asks() {
+        let mut memory = Memory::new(10);
+        memory.offer("a", stored(1, "one"), Millis(0));
+        for (now, expected) in [(0, Some("one")), (9_999, Some("one")), (10_000, None)] {
+            assert_eq!(served(&mut memory, "a", now), expected, "{now}");
+        }
+        assert_eq!(served(&mut memory, "b", 0), None);
+    }
+
+    #[test]
+    fn one_request_refreshes_while_others_are_served() {
+        let mut memory = Memory::new(10);
+        memory.offer("a", stored(1, "one"), Millis(0));
+        assert!(memory.claim("a", Millis(10_000)).is_some());
+        assert_eq!(served(&mut memory, "a", 10_500), Some("one"), "claimed");
+        assert_eq!(served(&mut memory, "a", 11_000), None, "the claimant never came back");
+        memory.offer("a", stored(2, "two"), Millis(11_000));
+        assert_eq!(served(&mut memory, "a", 20_999), Some("two"));
+
+        memory.claim("a", Millis(120_000));
+        assert_eq!(served(&mut memory, "a", 120_000), None, "long unused: nobody is served the old one");
+    }
+
+    #[test]
+    fn serves_the_old_one_while_the_next_tier_errs() {
+        let mut memory = Memory::new(10);
+        memory.offer("a", stored(1, "one"), Millis(0));
+        let hours = 5 * Millis::HOUR;
+        assert_eq!(memory.claim("a", Millis(hours)).unwrap().record, Some("one"));
+        memory.extend("a", Millis(hours));
+        assert_eq!(served(&mut memory, "a", hours + 999), Some("one"));
+        assert_eq!(served(&mut memory, "a", hours + 1_000), None, "then asks again");
+    }
+
+    #[test]
+    fn an_older_version_never_wins() {
+        let mut memory = Memory::new(10);
+        for (version, record, kept) in [(2, "two", "two"), (1, "one", "two"), (2, "other", "two"), (3, "three", "three")]
+        {
+            assert_eq!(memory.offer("a", stored(version, record), Millis(0)).record, Some(kept));
+        }
+        let tombstone = Versioned { version: 4, record: None };
+        assert_eq!(memory.offer("a", tombstone, Millis(0)).record, None);
+        assert_eq!(memory.offer("a", stored(3, "three"), Millis(0)).record, None, "a removal is a version too");
+    }
+
+    #[test]
+    fn stays_within_its_bound_and_keeps_what_is_used() {
+        let mut memory = Memory::new(100);
+        memory.offer("hot", stored(1, "hot"), Millis(0));
+        for n in 0..10_000 {
+            memory.offer(&format!("k{n}"), stored(1, "cold"), Millis(0));
+            assert_eq!(served(&mut memory, "hot", 1), Some("hot"));
+            assert!(memory.young.len() + memory.old.len() <= 100);
+        }
+        assert!(memory.holds("k9999") && !memory.holds("k0"));
+        memory.forget("hot");
+        assert!(!memory.holds("hot"));
+    }
+
+    #[test]
+    fn absent_keys_expire_and_are_bounded() {
+        let mut absent = Absent::new(3);
+        for (key, now) in [("a", 0), ("b", 5_000)] {
+            absent.insert(key, Millis(now));
+        }
+        assert!(absent.contains("a", Millis(9_999)) && !absent.contains("a", Millis(10_000)));
+        absent.insert("c", Millis(10_000));
+        absent.insert("d", Millis(10_000));
+        assert!(absent.contains("b", Millis(10_000)), "an expired key made room");
+        absent.insert("e", Millis(10_000));
+        assert!(absent.until.len() <= 3 && absent.contains("e", Millis(10_000)));
+        absent.remove("e");
+        assert!(!absent.contains("e", Millis(10_000)));
+    }
+}

@@ -1,0 +1,189 @@
+//! The tiers behind a look-up that memory alone can't answer: memory ▶ KV ▶ signed fill.
+//!
+//! Whatever fails, a record that was known is served on; only where nothing is known at all and the centre
+//! doesn't answer either, the look-up itself fails.
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use serde::de::DeserializeOwned;
+use shared::{
+    Millis,
+    record::{DomainRecord, Fill, LinkRecord, Versioned, domain_key, link_key},
+};
+use worker::Env;
+
+use crate::{
+    cache::Memory,
+    clock,
+    config::Config,
+    control,
+    gate::Outcome,
+    isolate::Isolate,
+    log,
+};
+
+/// The seconds for which KV may answer from the data centre's own cache. Its minimum.
+const KV_CACHE_TTL: u64 = 30;
+/// How long a visitor waits for KV.
+const KV_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The bindings and settings that a look-up needs.
+pub(crate) struct Lookup<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) config: &'a Config,
+}
+
+/// Nothing is cached and the centre did not answer.
+#[derive(Debug)]
+pub(crate) struct Unreachable;
+
+/// A record, a tombstone, or `None` where there never was one.
+type Known<T> = Option<Rc<Versioned<T>>>;
+
+/// One thing to look up.
+struct Wanted<'a, T> {
+    host: &'a str,
+    /// Empty where only the domain is asked for.
+    slug: &'a str,
+    /// Its key in memory.
+    key: String,
+    /// Its key in KV.
+    stored_under: String,
+    memory: fn(&Isolate) -> &RefCell<Memory<T>>,
+}
+
+enum Read<T> {
+    Found(Versioned<T>),
+    Missing,
+    Failed,
+}
+
+impl Lookup<'_> {
+    /// The link of a valid host and slug.
+    pub(crate) async fn link(&self, host: &str, slug: &str) -> Result<Known<LinkRecord>, Unreachable> {
+        let (key, stored_under) = ([host, "/", slug].concat(), link_key(host, slug));
+        self.find(Wanted { host, slug, key, stored_under, memory: |isolate| &isolate.links }).await
+    }
+
+    /// The settings of a valid host.
+    pub(crate) async fn domain(&self, host: &str) -> Result<Known<DomainRecord>, Unreachable> {
+        let (key, stored_under) = (host.to_owned(), domain_key(host));
+        self.find(Wanted { host, slug: "", key, stored_under, memory: |isolate| &isolate.domains }).await
+    }
+
+    async fn find<T: DeserializeOwned>(&self, wanted: Wanted<'_, T>) -> Result<Known<T>, Unreachable> {
+        if let Some(known) = wanted.remembered() {
+            return Ok(known);
+        }
+        let stale = wanted.with_memory(|memory, now| memory.claim(&wanted.key, now));
+        let failed = match self.read(&wanted.stored_under).await {
+            Read::Found(stored) => {
+                return Ok(Some(wanted.with_memory(|memory, now| memory.offer(&wanted.key, stored, now))));
+            }
+            Read::Missing => false,
+            Read::Failed => true,
+        };
+        // While KV fails, a record that is known will do: the centre is not there to stand in for KV.
+        let filled = !(failed && stale.is_some()) && self.fill(wanted.host, wanted.slug).await;
+        if filled {
+            return Ok(wanted.remembered().flatten());
+        }
+        wanted.with_memory(|memory, now| memory.extend(&wanted.key, now));
+        stale.map(Some).ok_or(Unreachable)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Read<T> {
+        match self.read_text(key).await {
+            Ok(Some(text)) => match serde_json::from_str(&text) {
+                Ok(stored) => Read::Found(stored),
+                Err(error) => {
+                    log::error("kv_record_unreadable", &format!("{key}: {error}"));
+                    Read::Missing
+                }
+            },
+            Ok(None) => Read::Missing,
+            Err(why) => {
+                log::warn("kv_read_failed", &why);
+                Read::Failed
+            }
+        }
+    }
+
+    async fn read_text(&self, key: &str) -> Result<Option<String>, String> {
+        let store = self.env.kv("LINKS").map_err(|error| error.to_string())?;
+        let read = store.get(key).cache_ttl(KV_CACHE_TTL).text();
+        clock::within(KV_TIMEOUT, read).await.ok_or("timeout")?.map_err(|error| error.to_string())
+    }
+
+    /// Asks the centre and remembers what it says about the host and the slug; `false` if it says nothing.
+    async fn fill(&self, host: &str, slug: &str) -> bool {
+        let permit = match Isolate::with(|isolate| isolate.gate.borrow_mut().admit(clock::now())) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                log::warn("fill_refused", &refused.to_string());
+                return false;
+            }
+        };
+        let answer = control::fill(self.config, host, slug).await;
+        let outcome = if answer.is_ok() { Outcome::Answered } else { Outcome::Failed };
+        Isolate::with(|isolate| isolate.gate.borrow_mut().finish(permit, outcome, clock::now()));
+        match answer {
+            Ok(fill) => {
+                Isolate::with(|isolate| remember(isolate, host, slug, fill));
+                true
+            }
+            Err(failure) => {
+                log::warn("fill_failed", &failure.to_string());
+                false
+            }
+        }
+    }
+}
+
+impl<T> Wanted<'_, T> {
+    /// What memory alone can answer.
+    fn remembered(&self) -> Option<Known<T>> {
+        if let Some(stored) = self.with_memory(|memory, now| memory.servable(&self.key, now).cloned()) {
+            return Some(Some(stored));
+        }
+        let now = clock::now();
+        let absent = Isolate::with(|isolate| {
+            let absent = isolate.absent.borrow();
+            absent.contains(&self.key, now) || absent.contains(self.host, now)
+        });
+        absent.then_some(None)
+    }
+
+    fn with_memory<R>(&self, f: impl FnOnce(&mut Memory<T>, Millis) -> R) -> R {
+        Isolate::with(|isolate| f(&mut (self.memory)(isolate).borrow_mut(), clock::now()))
+    }
+}
+
+fn remember(isolate: &Isolate, host: &str, slug: &str, fill: Fill) {
+    let now = clock::now();
+    let mut absent = isolate.absent.borrow_mut();
+    match fill.domain {
+        Some(domain) => {
+            absent.remove(host);
+            isolate.domains.borrow_mut().offer(host, domain, now);
+        }
+        None => {
+            isolate.domains.borrow_mut().forget(host);
+            absent.insert(host, now);
+        }
+    }
+    if slug.is_empty() {
+        return;
+    }
+    let key = [host, "/", slug].concat();
+    match fill.link {
+        Some(link) => {
+            absent.remove(&key);
+            isolate.links.borrow_mut().offer(&key, link, now);
+        }
+        None => {
+            isolate.links.borrow_mut().forget(&key);
+            absent.insert(&key, now);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `POST /_nim/replicate`: the control plane's signed push of records, for runtimes without a KV API of their
+//! own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
+
+use futures_util::{StreamExt as _, future::join_all};
+use serde::Serialize;
+use shared::{
+    Millis,
+    internal::{self, Direction, Refusal, SIGNATURE_HEADER, TIMESTAMP_HEADER},
+    record::{Entry, Replication, version_of},
+};
+use worker::{Env, Request, Response, Result, kv::KvStore};
+
+use crate::{clock, config::Config, isolate::Isolate, respond};
+
+/// The path of this door.
+pub(crate) const PATH: &str = "/_nim/replicate";
+
+/// The longest body taken, in bytes; some thousand records.
+const MAX_BODY: usize = 8 << 20;
+/// How many keys are written at once.
+const AT_ONCE: usize = 16;
+
+#[derive(Serialize)]
+struct Receipt {
+    /// Written.
+    stored: usize,
+    /// The store had this version or a newer one.
+    skipped: usize,
+}
+
+#[derive(Serialize)]
+struct Fault<'a> {
+    code: &'a str,
+    detail: &'a str,
+}
+
+/// Takes a push.
+pub(crate) async fn answer(mut request: Request, env: &Env, config: &Config) -> Result<Response> {
+    if request.method() != worker::Method::Post {
+        return respond::method_not_allowed();
+    }
+    let Some(body) = read(&mut request).await? else {
+        return fault(413, "payload_too_large", "at most 8 MiB");
+    };
+    let header = |name| request.headers().get(name).ok().flatten();
+    let (timestamp, signature) = (header(TIMESTAMP_HEADER), header(SIGNATURE_HEADER));
+    let signed = internal::Request { method: "POST", target: PATH, body: &body };
+    let verified = internal::verify(
+        &config.edge_secrets,
+        Direction::ControlToEdge,
+        signed,
+        timestamp.as_deref(),
+        signature.as_deref(),
+        clock::now(),
+    );
+    if let Err(refusal) = verified {
+        let code = match refusal {
+            Refusal::Missing => "signature_missing",
+            Refusal::Invalid => "signature_invalid",
+            Refusal::Expired => "signature_expired",
+        };
+        return fault(401, code, &refusal.to_string());
+    }
+    let push: Replication = match serde_json::from_slice(&body) {
+        Ok(push) => push,
+        Err(error) => return fault(400, "invalid_json", &error.to_string()),
+    };
+    // All or nothing where it is a mistake: nobody would look for the one entry that was left out.
+    let mut entries = Vec::with_capacity(push.entries.len());
+    for entry in &push.entries {
+        match Versioned::of(entry) {
+            Some(versioned) => entries.push(versioned),
+            None => return fault(422, "validation_failed", &["not a record: ", &entry.key].concat()),
+        }
+    }
+    let store = env.kv("LINKS")?;
+    let mut receipt = Receipt { stored: 0, skipped: 0 };
+    for some in entries.chunks(AT_ONCE) {
+        for written in join_all(some.iter().map(|entry| write(&store, entry))).await {
+            if written? {
+                receipt.stored += 1;
+            } else {
+                receipt.skipped += 1;
+            }
+        }
+    }
+    respond::json(200, &receipt)
+}
+
+fn fault(status: u16, code: &str, detail: &str) -> Result<Response> {
+    respond::json(status, &Fault { code, detail })
+}
+
+/// The body, or `None` once it proves too long.
+async fn read(request: &mut Request) -> Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    // A request without a body has no stream; its signature is checked like any other.
+    let Ok(mut stream) = request.stream() else { return Ok(Some(body)) };
+    while let Some(chunk) = stream.next().await {
+        body.extend(chunk?);
+        if body.len() > MAX_BODY {
+            return Ok(None);
+        }
+    }
+    Ok(Some(body))
+}
+
+struct Versioned<'a> {
+    key: &'a str,
+    value: &'a str,
+    version: u64,
+}
+
+impl<'a> Versioned<'a> {
+    /// The entry, if its key is one of a record and its value says its version. The record itself is not
+    /// read: a newer control plane may write what this worker's successor will understand.
+    fn of(Entry { key, value }: &'a Entry) -> Option<Self> {
+        (key.starts_with("l:") || key.starts_with("d:")).then_some(())?;
+        version_of(value).map(|version| Self { key, value, version })
+    }
+}
+
+/// Writes one record unless the store has it or a newer one, and tells this isolate's memory.
+async fn write(store: &KvStore, entry: &Versioned<'_>) -> Result<bool> {
+    let held = store.get(entry.key).text().await?;
+    if held.as_deref().and_then(version_of).is_some_and(|held| held >= entry.version) {
+        return Ok(false);
+    }
+    store.put(entry.key, entry.value)?.execute().await?;
+    Isolate::with(|isolate| tell(isolate, entry, clock::now()));
+    Ok(true)
+}
+
+/// Memory follows at once where it holds the key, so that an edit is seen without waiting for its next look
+/// into the store.
+fn tell(isolate: &Isolate, entry: &Versioned<'_>, now: Millis) {
+    if let Some(link) = entry.key.strip_prefix("l:") {
+        isolate.absent.borrow_mut().remove(link);
+        follow(&mut isolate.links.borrow_mut(), link, entry.value, now);
+    } else if let Some(host) = entry.key.strip_prefix("d:") {
+        isolate.absent.borrow_mut().remove(host);
+        follow(&mut isolate.domains.borrow_mut(), host, entry.value, now);
+    }
+}
+
+fn follow<T: serde::de::DeserializeOwned>(memory: &mut crate::cache::Memory<T>, key: &str, value: &str, now: Millis) {
+    if !memory.holds(key) {
+        return;
+    }
+    match serde_json::from_str(value) {
+        Ok(stored) => {
+            memory.offer(key, stored, now);
+        }
+        Err(_) => memory.forget(key),
+    }
+}
