@@ -184,6 +184,41 @@ impl<'de, K: Kind> Deserialize<'de> for Id<K> {
     }
 }
 
+#[cfg(feature = "sqlx")]
+mod sql {
+    //! Lets an id stand in a `uuid` column. Only a codec: no query is ever written here.
+
+    use sqlx::{
+        Decode, Encode, Postgres, Type,
+        encode::IsNull,
+        error::BoxDynError,
+        postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef},
+    };
+
+    use super::{Id, Uuid};
+
+    impl<K> Type<Postgres> for Id<K> {
+        fn type_info() -> PgTypeInfo {
+            Uuid::type_info()
+        }
+    }
+    impl<K> PgHasArrayType for Id<K> {
+        fn array_type_info() -> PgTypeInfo {
+            Uuid::array_type_info()
+        }
+    }
+    impl<'r, K> Decode<'r, Postgres> for Id<K> {
+        fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+            Uuid::decode(value).map(Self::from_uuid)
+        }
+    }
+    impl<'q, K> Encode<'q, Postgres> for Id<K> {
+        fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+            self.uuid.encode_by_ref(buffer)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -30,6 +30,10 @@ pub mod time;
 pub mod token;
 pub mod webhook;
 
+#[cfg(feature = "sqlx")]
+#[doc(hidden)]
+pub use sqlx;
+
 pub use id::Id;
 pub use ring::KeyRing;
 pub use time::Millis;

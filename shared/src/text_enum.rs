@@ -52,5 +52,43 @@ macro_rules! text_enum {
                 text.parse().map_err(::serde::de::Error::custom)
             }
         }
+
+        $crate::sql_codec!($name);
     };
+}
+
+/// Lets an enum of texts stand in a text column. Only a codec: no query is ever written here.
+#[cfg(feature = "sqlx")]
+#[macro_export]
+macro_rules! sql_codec {
+    ($name:ident) => {
+        impl $crate::sqlx::Type<$crate::sqlx::Postgres> for $name {
+            fn type_info() -> $crate::sqlx::postgres::PgTypeInfo {
+                <str as $crate::sqlx::Type<$crate::sqlx::Postgres>>::type_info()
+            }
+            fn compatible(ty: &$crate::sqlx::postgres::PgTypeInfo) -> bool {
+                <str as $crate::sqlx::Type<$crate::sqlx::Postgres>>::compatible(ty)
+            }
+        }
+        impl<'r> $crate::sqlx::Decode<'r, $crate::sqlx::Postgres> for $name {
+            fn decode(value: $crate::sqlx::postgres::PgValueRef<'r>) -> Result<Self, $crate::sqlx::error::BoxDynError> {
+                Ok(<&str as $crate::sqlx::Decode<'r, $crate::sqlx::Postgres>>::decode(value)?.parse::<Self>()?)
+            }
+        }
+        impl<'q> $crate::sqlx::Encode<'q, $crate::sqlx::Postgres> for $name {
+            fn encode_by_ref(
+                &self,
+                buffer: &mut $crate::sqlx::postgres::PgArgumentBuffer,
+            ) -> Result<$crate::sqlx::encode::IsNull, $crate::sqlx::error::BoxDynError> {
+                <&str as $crate::sqlx::Encode<'q, $crate::sqlx::Postgres>>::encode(self.as_str(), buffer)
+            }
+        }
+    };
+}
+
+/// Without a store there is nothing to encode for.
+#[cfg(not(feature = "sqlx"))]
+#[macro_export]
+macro_rules! sql_codec {
+    ($name:ident) => {};
 }

@@ -1,0 +1,83 @@
+//! The running service: its settings and its handles. Holds no state of its own, so that any number of
+//! instances can run against one database.
+
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use object_store::{ObjectStore, path::Path};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{config::Config, time::Ambient};
+
+/// How long a transaction that writes may take. `as_of` relies on it: what was begun this long ago is visible
+/// or gone.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The service, cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// What the service holds.
+pub struct Inner {
+    /// Settings.
+    pub config: Config,
+    /// Connections for requests: every transaction ends within [`WRITE_TIMEOUT`].
+    pub db: PgPool,
+    /// Connections for reports and exports, which may take longer and never write facts.
+    pub reads: PgPool,
+    /// Clock and randomness.
+    pub ambient: Ambient,
+    /// Where exports are written, and below which path.
+    pub exports: (Arc<dyn ObjectStore>, Path),
+    /// For requests to the worker.
+    pub http: reqwest::Client,
+}
+
+impl Deref for App {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Connects everything. The database must be reachable; the worker need not be.
+    ///
+    /// # Errors
+    /// What could not be reached or read, in words.
+    pub async fn connect(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
+        let options: PgConnectOptions =
+            config.database_url.parse().context("DATABASE_URL must be a postgres:// URL")?;
+        let options = options.application_name("nimriz-control-api").options([("timezone", "UTC")]);
+        let millis = WRITE_TIMEOUT.as_millis().to_string();
+        let db = PgPoolOptions::new()
+            .max_connections(config.database_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options.clone().options([("transaction_timeout", millis.as_str())]))
+            .await
+            .context("connecting to Postgres (DATABASE_URL)")?;
+        let reads = PgPoolOptions::new()
+            .max_connections((config.database_connections / 2).max(2))
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await
+            .context("connecting to Postgres (DATABASE_URL)")?;
+        let exports = open_store(&config)?;
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
+        Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, http })))
+    }
+}
+
+fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn ObjectStore>, Path)> {
+    if config.export_url.scheme() == "file" {
+        let folder =
+            config.export_url.to_file_path().ok().context("NIM_EXPORT_URL must be file:/// and an absolute path")?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("making the export folder {}", folder.display()))?;
+    }
+    let (store, path) = object_store::parse_url(&config.export_url).context("NIM_EXPORT_URL")?;
+    Ok((Arc::from(store), path))
+}

@@ -1,0 +1,89 @@
+//! Everything the service is told from outside, in one place. `control-api serve --help` lists it.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use shared::KeyRing;
+use url::Url;
+
+/// Settings of `serve`. Secrets never appear in `--help` or logs.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Postgres, for example `postgres://user:password@host/database`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+
+    /// Most connections of this instance to Postgres
+    #[arg(long, env = "NIM_DATABASE_CONNECTIONS", default_value_t = 20)]
+    pub database_connections: u32,
+
+    /// Address to listen on
+    #[arg(long, env = "NIM_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// The operator's bearer key: makes workspaces. At least 32 characters
+    #[arg(long, env = "NIM_OPERATOR_KEY", hide_env_values = true, value_parser = operator_key)]
+    pub operator_key: OperatorKey,
+
+    /// Ring `kid:secret,…` that encrypts source secrets at rest
+    #[arg(long, env = "NIM_DATA_KEYS", hide_env_values = true)]
+    pub data_keys: KeyRing,
+
+    /// Ring `kid:secret,…` that signs click tokens; the worker has the same
+    #[arg(long, env = "TOKEN_SECRETS", hide_env_values = true)]
+    pub token_secrets: KeyRing,
+
+    /// Ring `kid:secret,…` that signs requests between worker and service; the worker has the same
+    #[arg(long, env = "EDGE_SECRETS", hide_env_values = true)]
+    pub edge_secrets: KeyRing,
+
+    /// How records reach the edge: `push` signs them to the worker's `/_nim/replicate`, `off` leaves them in the outbox
+    #[arg(long, env = "NIM_PUBLISHER", default_value = "push")]
+    pub publisher: PublisherKind,
+
+    /// Base URL of the worker, for `push`
+    #[arg(long, env = "NIM_EDGE_URL", default_value = "http://127.0.0.1:8787")]
+    pub edge_url: Url,
+
+    /// Where exports are written: an `object_store` URL such as `file:///var/lib/nimriz/exports`
+    #[arg(long, env = "NIM_EXPORT_URL")]
+    pub export_url: Url,
+
+    /// Days until an export's file is removed
+    #[arg(long, env = "NIM_EXPORT_DAYS", default_value_t = 7)]
+    pub export_days: u16,
+}
+
+/// How records reach the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PublisherKind {
+    /// Signed push to the worker.
+    Push,
+    /// Not at all.
+    Off,
+}
+
+/// The operator's key; printed nowhere.
+#[derive(Clone)]
+pub struct OperatorKey(String);
+
+impl OperatorKey {
+    /// Whether `offered` is the key, compared in constant time.
+    #[must_use]
+    pub fn matches(&self, offered: &str) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.0.as_bytes(), offered.as_bytes()).into()
+    }
+}
+
+impl std::fmt::Debug for OperatorKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OperatorKey")
+    }
+}
+
+fn operator_key(text: &str) -> Result<OperatorKey, String> {
+    if text.len() < 32 {
+        return Err("must have at least 32 characters".to_owned());
+    }
+    Ok(OperatorKey(text.to_owned()))
+}

@@ -1,0 +1,25 @@
+//! SQL, checked against the migrations at compile time. Every function of tenant data takes the workspace.
+
+pub mod api_keys;
+pub mod assignments;
+pub mod audit;
+pub mod clicks;
+pub mod conversions;
+pub mod domains;
+pub mod events;
+pub mod exports;
+pub mod links;
+pub mod outbox;
+pub mod partners;
+pub mod programs;
+pub mod reports;
+pub mod rollups;
+pub mod sources;
+pub mod workspaces;
+
+/// An `ilike` pattern for "contains this text".
+#[must_use]
+pub fn containing(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
+}

@@ -1,0 +1,12 @@
+//! Rules and transactions, where a resource has any. Plain reads go from route to db.
+
+pub mod assignments;
+pub mod attribution;
+pub mod clicks;
+pub mod csv;
+pub mod events;
+pub mod links;
+pub mod partners;
+pub mod programs;
+pub mod records;
+pub mod reports;

@@ -1,0 +1,181 @@
+//! What a program may be, and how its terms are versioned.
+
+use serde_json::Value;
+use shared::{name::Key, reward::Basis};
+
+use crate::{
+    db::{
+        self,
+        programs::{Program, ProgramKind, RewardTerms, Status},
+    },
+    error::{ApiError, OnConstraint as _},
+    http::{
+        fields::{Fields, Parsed, currency, custom_query, email, fault, integer, line, small, text, web_url, word},
+        mutation::Mutation,
+    },
+    time::At,
+};
+
+/// An empty program, for a create to fill.
+#[must_use]
+pub fn draft(id: shared::id::ProgramId, now: At) -> Program {
+    Program {
+        id,
+        key: String::new(),
+        name: String::new(),
+        status: Status::Active,
+        kind: ProgramKind::Other,
+        public_label: None,
+        default_destination_url: None,
+        support_email: None,
+        terms_url: None,
+        help_url: None,
+        application_url: None,
+        utm: shared::destination::Utm::default(),
+        custom_query: shared::destination::CustomQuery::new(),
+        reward_terms: None,
+        attribution_window_days: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// Reads what a body says into a program.
+pub fn read(fields: &mut Fields<'_>, program: &mut Program) {
+    fields.set("name", &mut program.name, line(200));
+    fields.set("status", &mut program.status, word);
+    fields.set("kind", &mut program.kind, word);
+    fields.set_option("public_label", &mut program.public_label, line(200));
+    fields.set_option("default_destination_url", &mut program.default_destination_url, web_url);
+    fields.set_option("support_email", &mut program.support_email, email);
+    fields.set_option("terms_url", &mut program.terms_url, web_url);
+    fields.set_option("help_url", &mut program.help_url, web_url);
+    fields.set_option("application_url", &mut program.application_url, web_url);
+    fields.utm(&mut program.utm);
+    if fields.mentions("custom_query") && !fields.has("custom_query") {
+        program.custom_query.clear();
+    }
+    let mut query = None;
+    fields.set_option("custom_query", &mut query, custom_query);
+    program.custom_query = query.unwrap_or_else(|| std::mem::take(&mut program.custom_query));
+    fields.set_option("reward_terms", &mut program.reward_terms, reward_terms);
+    fields.set_option("attribution_window_days", &mut program.attribution_window_days, small(1..=365));
+}
+
+/// Reads reward terms whole: they are replaced, never merged, because each version stands for itself.
+fn reward_terms(value: &Value) -> Parsed<RewardTerms> {
+    let Ok(mut fields) = Fields::of(value) else { return fault("type", "must be an object") };
+    let mut basis = Basis::Percentage;
+    let mut terms = RewardTerms {
+        version: 0,
+        basis,
+        rate_bps: None,
+        amount_minor: None,
+        currency: None,
+        applies_to: vec![],
+        hold_days: 0,
+        note: None,
+        started_at: At::from_millis(shared::Millis(0)),
+    };
+    fields.require(&["basis", "applies_to"]);
+    fields.set("basis", &mut basis, word);
+    fields.set_option("rate_bps", &mut terms.rate_bps, small(0..=10_000));
+    fields.set_option("amount_minor", &mut terms.amount_minor, integer(0..=i64::MAX));
+    fields.set_option("currency", &mut terms.currency, currency);
+    fields.set("applies_to", &mut terms.applies_to, |value| {
+        let Value::Array(items) = value else { return fault("type", "must be a list of sale and lead") };
+        let mut types = items.iter().map(word).collect::<Parsed<Vec<_>>>()?;
+        types.sort_unstable();
+        types.dedup();
+        if types.is_empty() { fault("length", "must name sale, lead or both") } else { Ok(types) }
+    });
+    fields.set("hold_days", &mut terms.hold_days, small(0..=3_650));
+    fields.set_option("note", &mut terms.note, text(2_000));
+    terms.basis = basis;
+    let (needed, excluded): (&[&str], &[&str]) = match basis {
+        Basis::Percentage => (&["rate_bps"], &["amount_minor", "currency"]),
+        Basis::Fixed => (&["amount_minor", "currency"], &["rate_bps"]),
+    };
+    for name in needed {
+        if !fields.has(name) {
+            fields.fault(name, "required", format!("is required with basis {basis}"));
+        }
+    }
+    for name in excluded {
+        if fields.has(name) {
+            fields.fault(name, "unexpected", format!("has no meaning with basis {basis}"));
+        }
+    }
+    fields.finish().map(|()| terms).map_err(crate::http::fields::inner_faults)
+}
+
+/// The key a create asks for, or one made of the name that is free.
+///
+/// # Errors
+/// The database's.
+pub async fn free_key(change: &mut Mutation, asked: Option<Key>, name: &str) -> Result<Key, ApiError> {
+    if let Some(key) = asked {
+        return Ok(key);
+    }
+    let workspace = change.workspace();
+    let base = Key::from_name(name, "program");
+    let mut key = base.clone();
+    let mut number = 2;
+    while db::programs::key_is_taken(change.db(), workspace, key.as_str()).await? {
+        key = base.numbered(number);
+        number += 1;
+    }
+    Ok(key)
+}
+
+/// Stores a new program with its terms.
+///
+/// # Errors
+/// 409 where the key is taken.
+pub async fn create(change: &mut Mutation, program: &mut Program, asked: Option<Key>) -> Result<(), ApiError> {
+    let workspace = change.workspace();
+    program.key = free_key(change, asked, &program.name).await?.to_string();
+    db::programs::insert(change.db(), workspace, program).await.on_constraint("programs_key_unique", || {
+        ApiError::Conflict { code: "conflict", detail: format!("the key {} is taken; choose another", program.key) }
+    })?;
+    if let Some(terms) = &mut program.reward_terms {
+        (terms.version, terms.started_at) =
+            db::programs::start_terms(change.db(), workspace, program.id, Some(terms)).await?;
+    }
+    change.audit("program.create", program.id, None::<&()>, Some(program)).await
+}
+
+/// Stores a changed program; other terms than before start a new version, and a rename reaches the edge.
+///
+/// # Errors
+/// The database's.
+pub async fn update(change: &mut Mutation, before: &Program, program: &mut Program) -> Result<(), ApiError> {
+    let workspace = change.workspace();
+    let now = change.app().ambient.at();
+    db::programs::update(change.db(), workspace, program, now).await?;
+    if !same_terms(before.reward_terms.as_ref(), program.reward_terms.as_ref()) {
+        let started =
+            db::programs::start_terms(change.db(), workspace, program.id, program.reward_terms.as_ref()).await?;
+        if let Some(terms) = &mut program.reward_terms {
+            (terms.version, terms.started_at) = started;
+        }
+    } else {
+        program.reward_terms.clone_from(&before.reward_terms);
+    }
+    if before.name != program.name {
+        db::outbox::touch_links_of_program(change.db(), workspace, program.id).await?;
+    }
+    change.audit("program.update", program.id, Some(before), Some(program)).await
+}
+
+fn same_terms(before: Option<&RewardTerms>, after: Option<&RewardTerms>) -> bool {
+    match (before, after) {
+        (None, None) => true,
+        (Some(before), Some(after)) => {
+            let as_before = RewardTerms { version: before.version, started_at: before.started_at, ..after.clone() };
+            as_before == *before
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,82 @@
+//! Bodies: read whole within a bound, as JSON values, so that all faults can be named at once.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use serde_json::Value;
+
+use crate::error::ApiError;
+
+/// The largest JSON body of the control plane's API, in bytes.
+pub const MAX_JSON: usize = 1 << 20;
+
+/// A JSON body of at most [`MAX_JSON`] bytes, with the bytes it was read from.
+pub struct JsonBody {
+    /// The value.
+    pub value: Value,
+    /// The bytes as received.
+    pub raw: Bytes,
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// 413 over the limit; 400 if the connection breaks.
+pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(ApiError::PayloadTooLarge(limit));
+    }
+    axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+        let too_large =
+            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("length limit"));
+        if too_large { ApiError::PayloadTooLarge(limit) } else { ApiError::InvalidJson(error.to_string()) }
+    })
+}
+
+/// Whether the headers promise JSON. A missing type is taken as JSON: many clients send none.
+#[must_use]
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Reads JSON text; what Postgres can't store (a NUL in a text) is refused with it.
+///
+/// # Errors
+/// 400 `invalid_json`.
+pub fn parse(raw: &[u8]) -> Result<Value, ApiError> {
+    let value: Value = serde_json::from_slice(raw).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+    if holds_nul(&value) {
+        return Err(ApiError::InvalidJson("texts must not hold the character U+0000".to_owned()));
+    }
+    Ok(value)
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let raw = read(request, MAX_JSON).await?;
+        Ok(Self { value: parse(&raw)?, raw })
+    }
+}

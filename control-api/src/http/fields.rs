@@ -1,0 +1,425 @@
+//! Reads a JSON object field by field, gathering every fault, unknown fields included.
+//!
+//! One reader serves `POST` and `PATCH` (JSON merge patch, RFC 7396): it changes a draft in place. A create
+//! starts from an empty draft and requires some fields; a patch starts from the stored one, where an absent
+//! field is left and `null` clears.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use shared::{
+    destination::{self, CustomQuery, Destination, Utm},
+    name::Key,
+};
+
+use crate::{
+    error::{ApiError, FieldFault},
+    time::At,
+};
+
+/// What a parser makes of one value: the thing, or its faults.
+pub type Parsed<T> = Result<T, Vec<Fault>>;
+
+/// A fault inside one value.
+#[derive(Debug)]
+pub struct Fault {
+    /// Pointer below the field; empty for the field itself.
+    pub at: String,
+    /// Stable code.
+    pub code: std::borrow::Cow<'static, str>,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+/// One fault of a value as a whole.
+pub fn fault<T>(code: &'static str, detail: impl Into<String>) -> Parsed<T> {
+    Err(vec![Fault { at: String::new(), code: code.into(), detail: detail.into() }])
+}
+
+/// An object being read.
+pub struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    prefix: String,
+    known: Vec<&'static str>,
+    faults: Vec<FieldFault>,
+}
+
+impl<'a> Fields<'a> {
+    /// Begins to read a body.
+    ///
+    /// # Errors
+    /// 422 where it is no object: nothing more can be said of it.
+    pub fn of(value: &'a Value) -> Result<Self, ApiError> {
+        match value {
+            Value::Object(object) => Ok(Self { object, prefix: String::new(), known: vec![], faults: vec![] }),
+            _ => Err(ApiError::field("", "type", "the body must be a JSON object")),
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.known.push(name);
+        self.object.get(name)
+    }
+
+    /// Notes a fault of a field.
+    pub fn fault(&mut self, name: &str, code: &str, detail: impl Into<String>) {
+        self.faults.push(FieldFault::new(format!("{}/{name}", self.prefix), code, detail));
+    }
+
+    fn note(&mut self, name: &str, faults: Vec<Fault>) {
+        for Fault { at, code, detail } in faults {
+            self.faults.push(FieldFault::new(format!("{}/{name}{at}", self.prefix), &code, detail));
+        }
+    }
+
+    /// Whether the field is present and not `null`.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether the field is present, `null` or not.
+    #[must_use]
+    pub fn mentions(&self, name: &str) -> bool {
+        self.object.contains_key(name)
+    }
+
+    /// Faults each field that is absent or `null`.
+    pub fn require(&mut self, names: &[&'static str]) {
+        for name in names {
+            if !self.has(name) {
+                self.fault(name, "required", "is required");
+            }
+        }
+    }
+
+    /// Faults a field that only a create may set.
+    pub fn immutable(&mut self, names: &[&'static str]) {
+        for name in names {
+            if self.take(name).is_some() {
+                self.fault(name, "immutable", "can't be changed after creation");
+            }
+        }
+    }
+
+    /// Reads a field that always has a value. `null` is a fault (a missing required field is faulted once).
+    pub fn set<T>(&mut self, name: &'static str, slot: &mut T, parse: impl FnOnce(&Value) -> Parsed<T>) {
+        match self.take(name) {
+            None => {}
+            Some(Value::Null) if self.faults.iter().any(|f| f.pointer == format!("{}/{name}", self.prefix)) => {}
+            Some(Value::Null) => self.fault(name, "type", "must not be null"),
+            Some(value) => match parse(value) {
+                Ok(parsed) => *slot = parsed,
+                Err(faults) => self.note(name, faults),
+            },
+        }
+    }
+
+    /// Reads a field that may be empty; `null` clears it.
+    pub fn set_option<T>(&mut self, name: &'static str, slot: &mut Option<T>, parse: impl FnOnce(&Value) -> Parsed<T>) {
+        match self.take(name) {
+            None => {}
+            Some(Value::Null) => *slot = None,
+            Some(value) => match parse(value) {
+                Ok(parsed) => *slot = Some(parsed),
+                Err(faults) => self.note(name, faults),
+            },
+        }
+    }
+
+    /// Reads a field that exists only in this request.
+    pub fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&Value) -> Parsed<T>) -> Option<T> {
+        let mut slot = None;
+        self.set_option(name, &mut slot, parse);
+        slot
+    }
+
+    /// Reads a nested object into a draft of its own; `null` resets it.
+    pub fn nested<T: Default>(&mut self, name: &'static str, slot: &mut T, read: impl FnOnce(&mut Fields<'_>, &mut T)) {
+        match self.take(name) {
+            None => {}
+            Some(Value::Null) => *slot = T::default(),
+            Some(Value::Object(object)) => {
+                let prefix = format!("{}/{name}", self.prefix);
+                let mut inner = Fields { object, prefix, known: vec![], faults: vec![] };
+                read(&mut inner, slot);
+                inner.note_unknown();
+                self.faults.append(&mut inner.faults);
+            }
+            Some(_) => self.fault(name, "type", "must be an object"),
+        }
+    }
+
+    fn note_unknown(&mut self) {
+        let unknown: Vec<String> =
+            self.object.keys().filter(|name| !self.known.contains(&name.as_str())).take(50).cloned().collect();
+        for name in unknown {
+            let escaped = name.replace('~', "~0").replace('/', "~1");
+            self.fault(&escaped, "unknown_field", "is not a field of this object");
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 422 with all faults.
+    pub fn finish(mut self) -> Result<(), ApiError> {
+        self.note_unknown();
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::Validation(self.faults)) }
+    }
+
+    /// Reads the five UTM values.
+    pub fn utm(&mut self, utm: &mut Utm) {
+        self.nested("utm", utm, |fields, utm| {
+            fields.set_option("source", &mut utm.source, text(255));
+            fields.set_option("medium", &mut utm.medium, text(255));
+            fields.set_option("campaign", &mut utm.campaign, text(255));
+            fields.set_option("term", &mut utm.term, text(255));
+            fields.set_option("content", &mut utm.content, text(255));
+        });
+    }
+}
+
+/// The faults of an object that was read on its own, for the field that holds it.
+#[must_use]
+pub fn inner_faults(error: ApiError) -> Vec<Fault> {
+    match error {
+        ApiError::Validation(faults) => faults
+            .into_iter()
+            .map(|FieldFault { pointer, code, detail }| Fault { at: pointer, code: code.into(), detail })
+            .collect(),
+        other => vec![Fault { at: String::new(), code: "value".into(), detail: other.to_string() }],
+    }
+}
+
+fn string(value: &Value) -> Parsed<&str> {
+    value.as_str().map_or_else(|| fault("type", "must be a string"), Ok)
+}
+
+/// A text of 1 to `max` characters, without control characters but tabs and line ends.
+pub fn text(max: usize) -> impl Fn(&Value) -> Parsed<String> {
+    move |value| {
+        let text = string(value)?;
+        if text.trim().is_empty() || text.chars().count() > max {
+            return fault("length", format!("must have 1 to {max} characters, not only spaces"));
+        }
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return fault("characters", "must not hold control characters");
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// A text of one line, 1 to `max` characters: names, ids of the customer's own.
+pub fn line(max: usize) -> impl Fn(&Value) -> Parsed<String> {
+    move |value| {
+        let line = text(max)(value)?;
+        if line.chars().any(char::is_control) {
+            return fault("characters", "must be one line without control characters");
+        }
+        Ok(line)
+    }
+}
+
+/// A value of a closed set, or anything else that reads itself from a text.
+pub fn word<T: std::str::FromStr<Err = String>>(value: &Value) -> Parsed<T> {
+    string(value)?.parse().or_else(|detail: String| fault("value", detail))
+}
+
+/// An id of a known kind.
+pub fn id<K: shared::id::Kind>(value: &Value) -> Parsed<shared::Id<K>> {
+    string(value)?.parse().or_else(|error: shared::id::IdError| fault("format", error.to_string()))
+}
+
+/// The key of a partner or program.
+pub fn key(value: &Value) -> Parsed<Key> {
+    Key::parse(string(value)?).or_else(|detail| fault("format", detail))
+}
+
+/// `true` or `false`.
+pub fn boolean(value: &Value) -> Parsed<bool> {
+    value.as_bool().map_or_else(|| fault("type", "must be true or false"), Ok)
+}
+
+/// A whole number within bounds. `1.0` is no whole number.
+pub fn integer(bounds: std::ops::RangeInclusive<i64>) -> impl Fn(&Value) -> Parsed<i64> {
+    move |value| match value.as_i64() {
+        Some(number) if bounds.contains(&number) => Ok(number),
+        Some(_) => fault("range", format!("must be {} to {}", bounds.start(), bounds.end())),
+        None if value.is_u64() => fault("range", format!("must be {} to {}", bounds.start(), bounds.end())),
+        None => fault("type", "must be a whole number"),
+    }
+}
+
+/// A whole number within the bounds of a 32-bit column.
+pub fn small(bounds: std::ops::RangeInclusive<i32>) -> impl Fn(&Value) -> Parsed<i32> {
+    move |value| {
+        let wide = integer(i64::from(*bounds.start())..=i64::from(*bounds.end()))(value)?;
+        i32::try_from(wide).or_else(|_| fault("range", "is too large"))
+    }
+}
+
+/// An RFC 3339 time.
+pub fn time(value: &Value) -> Parsed<At> {
+    At::parse(string(value)?).or_else(|detail| fault("format", detail))
+}
+
+/// A destination of a link.
+pub fn destination(value: &Value) -> Parsed<Destination> {
+    let text = string(value)?;
+    let parsed = Destination::parse(text).or_else(|found| fault(found.as_str(), found.remedy()))?;
+    // What a browser would refuse to open is refused too; the text itself is kept as it is.
+    if url::Url::parse(text).is_err() {
+        return fault("format", "must be a URL that browsers can open");
+    }
+    Ok(parsed)
+}
+
+/// A web address, kept as text.
+pub fn web_url(value: &Value) -> Parsed<String> {
+    destination(value).map(|url| url.as_str().to_owned())
+}
+
+/// An e-mail address, as far as a form can tell (RFC 5321 bounds): one `@`, something on both sides.
+pub fn email(value: &Value) -> Parsed<String> {
+    let text = line(254)(value)?;
+    let fits = text.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && local.len() <= 64
+            && domain.contains('.')
+            && !domain.contains('@')
+            && !domain.starts_with('.')
+    });
+    if !fits || text.contains(char::is_whitespace) {
+        return fault("format", "must be an e-mail address");
+    }
+    Ok(text)
+}
+
+/// Up to 50 tags of up to 64 characters, sorted, each once.
+pub fn tags(value: &Value) -> Parsed<Vec<String>> {
+    let Value::Array(items) = value else { return fault("type", "must be a list of strings") };
+    let mut faults = vec![];
+    let mut tags = std::collections::BTreeSet::new();
+    for (index, item) in items.iter().enumerate() {
+        match line(64)(item) {
+            Ok(tag) => {
+                tags.insert(tag.trim().to_owned());
+            }
+            Err(inner) => faults.extend(inner.into_iter().map(|f| Fault { at: format!("/{index}"), ..f })),
+        }
+    }
+    if items.len() > 50 {
+        faults.push(Fault { at: String::new(), code: "length".into(), detail: "must have at most 50 tags".to_owned() });
+    }
+    if faults.is_empty() { Ok(tags.into_iter().collect()) } else { Err(faults) }
+}
+
+/// Up to 20 query parameters of a link's own.
+pub fn custom_query(value: &Value) -> Parsed<CustomQuery> {
+    let Value::Object(object) = value else { return fault("type", "must be an object of strings") };
+    let mut faults = vec![];
+    let mut parameters = BTreeMap::new();
+    if object.len() > 20 {
+        faults.push(Fault {
+            at: String::new(),
+            code: "length".into(),
+            detail: "must have at most 20 parameters".to_owned(),
+        });
+    }
+    for (name, value) in object {
+        let at = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        if destination::is_reserved(name) {
+            let detail = "nim_ct is added to each click by the edge; take another name".to_owned();
+            faults.push(Fault { at, code: "reserved_parameter".into(), detail });
+        } else if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+            faults.push(Fault { at, code: "length".into(), detail: "names must have 1 to 100 bytes".to_owned() });
+        } else {
+            match value.as_str() {
+                Some(text) if text.len() <= 500 && !text.chars().any(char::is_control) => {
+                    parameters.insert(name.clone(), text.to_owned());
+                }
+                Some(_) => faults.push(Fault {
+                    at,
+                    code: "length".into(),
+                    detail: "must have at most 500 bytes and no control characters".to_owned(),
+                }),
+                None => faults.push(Fault { at, code: "type".into(), detail: "must be a string".to_owned() }),
+            }
+        }
+    }
+    if faults.is_empty() { Ok(parameters) } else { Err(faults) }
+}
+
+/// An object of the customer's own, at most `max` bytes as JSON.
+pub fn metadata(max: usize) -> impl Fn(&Value) -> Parsed<Value> {
+    move |value| {
+        if !value.is_object() {
+            return fault("type", "must be an object");
+        }
+        if value.to_string().len() > max {
+            return fault("length", format!("must have at most {max} bytes as JSON"));
+        }
+        Ok(value.clone())
+    }
+}
+
+/// A currency by its ISO 4217 code.
+pub fn currency(value: &Value) -> Parsed<String> {
+    let code = string(value)?;
+    match iso_currency::Currency::from_code(code) {
+        Some(_) => Ok(code.to_owned()),
+        None => fault("value", "must be an ISO 4217 code such as USD, in upper case"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn gathers_every_fault() {
+        let body = json!({"name": 1, "tags": ["a", 2], "utm": {"source": "", "sauce": "x"}, "odd/one": 1, "when": "x", "gone": null});
+        let mut fields = Fields::of(&body).unwrap();
+        let (mut name, mut list, mut utm, mut when, mut gone) =
+            (String::new(), vec![], Utm::default(), None, String::new());
+        fields.require(&["name", "missing", "gone"]);
+        fields.set("name", &mut name, text(5));
+        fields.set("tags", &mut list, tags);
+        fields.utm(&mut utm);
+        fields.set_option("when", &mut when, time);
+        fields.set("gone", &mut gone, text(5));
+        let Err(ApiError::Validation(faults)) = fields.finish() else { panic!("no faults") };
+        let found: Vec<_> = faults.iter().map(|f| (f.pointer.as_str(), f.code.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("/missing", "required"),
+                ("/gone", "required"),
+                ("/name", "type"),
+                ("/tags/1", "type"),
+                ("/utm/source", "length"),
+                ("/utm/sauce", "unknown_field"),
+                ("/when", "format"),
+                ("/odd~1one", "unknown_field"),
+            ]
+        );
+    }
+
+    #[test]
+    fn patches_leave_clear_and_set() {
+        let body = json!({"a": null, "b": "new", "utm": {"source": null, "term": "t"}});
+        let mut fields = Fields::of(&body).unwrap();
+        let (mut a, mut b, mut c) = (Some("old".to_owned()), Some("old".to_owned()), Some("old".to_owned()));
+        let mut utm = Utm { source: Some("s".into()), medium: Some("m".into()), ..Utm::default() };
+        fields.set_option("a", &mut a, text(9));
+        fields.set_option("b", &mut b, text(9));
+        fields.set_option("c", &mut c, text(9));
+        fields.utm(&mut utm);
+        fields.finish().unwrap();
+        assert_eq!((a, b.as_deref(), c.as_deref()), (None, Some("new"), Some("old")));
+        assert_eq!(utm, Utm { medium: Some("m".into()), term: Some("t".into()), ..Utm::default() });
+    }
+}

@@ -1,0 +1,238 @@
+//! Every change goes through one transaction that also holds its audit rows and, where the caller sent an
+//! `Idempotency-Key`, the answer: a repeated request gets that answer and changes nothing.
+
+use axum::{
+    Json,
+    extract::FromRequestParts,
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use shared::id::{Id, Kind, WorkspaceId};
+use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{auth::Caller, request_id};
+use crate::{app::App, error::ApiError};
+
+/// The longest `Idempotency-Key`, in characters.
+const MAX_KEY: usize = 255;
+
+/// What of a request's head matters to a change.
+pub struct Attempt {
+    key: Option<String>,
+    target: String,
+    /// The version the caller last saw (`If-Match`), if it says.
+    if_match: Option<i64>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Attempt {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let header = |name: &'static str| parts.headers.get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
+        let key = header("idempotency-key").map(str::to_owned);
+        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY || key.contains('\u{fffd}')) {
+            return Err(ApiError::field("header Idempotency-Key", "length", "must have 1 to 255 ASCII characters"));
+        }
+        let if_match = match header("if-match") {
+            None | Some("*") => None,
+            Some(text) => Some(text.trim_start_matches("W/").trim_matches('"').parse().map_err(|_| {
+                ApiError::field("header If-Match", "format", "must be the `version` you last read, such as \"3\"")
+            })?),
+        };
+        Ok(Self { key, target: format!("{} {}", parts.method, parts.uri.path()), if_match })
+    }
+}
+
+impl Attempt {
+    /// Refuses if the caller saw another version than the current one.
+    ///
+    /// # Errors
+    /// 412.
+    pub fn check_version(&self, current: i64) -> Result<(), ApiError> {
+        match self.if_match {
+            Some(seen) if seen != current => Err(ApiError::VersionMismatch { current }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A change under way.
+pub struct Mutation {
+    tx: Transaction<'static, Postgres>,
+    app: App,
+    workspace: WorkspaceId,
+    actor: Option<Uuid>,
+    key: Option<String>,
+}
+
+impl Mutation {
+    /// Begins a change of a key's holder.
+    ///
+    /// # Errors
+    /// [`ApiError::Replay`] with the stored answer where this very request was answered before; 422 where its
+    /// idempotency key was used for another.
+    pub async fn begin(app: &App, caller: &Caller, attempt: &Attempt, raw: &[u8]) -> Result<Self, ApiError> {
+        let mut tx = app.db.begin().await?;
+        if let Some(key) = &attempt.key {
+            let mut hash = Sha256::new();
+            hash.update(&attempt.target);
+            hash.update([0]);
+            hash.update(raw);
+            let hash: [u8; 32] = hash.finalize().into();
+            // A concurrent request with the same key waits here until the first one has ended.
+            let fresh = sqlx::query!(
+                "insert into idempotency_keys (workspace_id, key, request_hash, status, response) \
+                 values ($1, $2, $3, 0, 'null') \
+                 on conflict (workspace_id, key) do update \
+                 set request_hash = excluded.request_hash, status = 0, response = 'null', created_at = now() \
+                 where idempotency_keys.created_at < now() - interval '24 hours'",
+                caller.workspace.uuid(),
+                key,
+                &hash,
+            )
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+            if fresh == 0 {
+                let stored = sqlx::query!(
+                    "select request_hash, status, response from idempotency_keys where workspace_id = $1 and key = $2",
+                    caller.workspace.uuid(),
+                    key,
+                )
+                .fetch_one(&mut *tx)
+                .await?;
+                if stored.request_hash != hash {
+                    return Err(ApiError::IdempotencyKeyReused);
+                }
+                let status = u16::try_from(stored.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+                let mut response = (status.unwrap_or(StatusCode::OK), Json(stored.response)).into_response();
+                response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+                return Err(ApiError::Replay(Box::new(response)));
+            }
+        }
+        Ok(Self {
+            tx,
+            app: app.clone(),
+            workspace: caller.workspace,
+            actor: Some(caller.key.uuid()),
+            key: attempt.key.clone(),
+        })
+    }
+
+    /// Begins a change of the operator's.
+    ///
+    /// # Errors
+    /// Where the database is out of reach.
+    pub async fn operator(app: &App, workspace: WorkspaceId) -> Result<Self, ApiError> {
+        Ok(Self { tx: app.db.begin().await?, app: app.clone(), workspace, actor: None, key: None })
+    }
+
+    /// The transaction.
+    pub fn db(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The workspace.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// Writes down what was changed. `before` and `after` are the resource as the API shows it.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn audit<K: Kind>(
+        &mut self,
+        action: &str,
+        object: Id<K>,
+        before: Option<&impl Serialize>,
+        after: Option<&impl Serialize>,
+    ) -> Result<(), ApiError> {
+        let before = before.map(serde_json::to_value).transpose()?;
+        let after = after.map(serde_json::to_value).transpose()?;
+        let id: shared::id::AuditId = self.app.ambient.id();
+        let (object_type, _) = action.split_once('.').unwrap_or((action, ""));
+        sqlx::query!(
+            "insert into audit (workspace_id, id, actor_key_id, action, object_type, object_id, before, after, request_id) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            self.workspace.uuid(),
+            id.uuid(),
+            self.actor,
+            action,
+            object_type,
+            object.uuid(),
+            before,
+            after,
+            request_id::current(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Commits and answers.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn finish(self, status: StatusCode, answer: &impl Serialize) -> Result<Response, ApiError> {
+        self.finish_with_secret(status, answer, None::<(&str, &str)>).await
+    }
+
+    /// Commits and answers with a secret that is shown this once: it is added to the answer at a JSON pointer
+    /// that the stored copy leaves `null`.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn finish_with_secret(
+        mut self,
+        status: StatusCode,
+        answer: &impl Serialize,
+        secret: Option<(&str, &str)>,
+    ) -> Result<Response, ApiError> {
+        let mut answer = serde_json::to_value(answer)?;
+        if let Some(key) = &self.key {
+            let code = i16::try_from(status.as_u16()).unwrap_or(200);
+            sqlx::query!(
+                "update idempotency_keys set status = $3, response = $4 where workspace_id = $1 and key = $2",
+                self.workspace.uuid(),
+                key,
+                code,
+                answer,
+            )
+            .execute(&mut *self.tx)
+            .await?;
+        }
+        self.tx.commit().await?;
+        if let Some((pointer, secret)) = secret
+            && let Some(slot) = answer.pointer_mut(pointer)
+        {
+            *slot = Value::String(secret.to_owned());
+        }
+        let version = answer.get("version").and_then(Value::as_i64);
+        let response = (status, Json(answer)).into_response();
+        Ok(match version {
+            Some(version) => versioned(version, response),
+            None => response,
+        })
+    }
+}
+
+/// An answer with its resource's version as `ETag`, for `If-Match`.
+pub fn versioned(version: i64, answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}

@@ -1,0 +1,106 @@
+//! Query parameters, read like bodies: each once, all faults at once, unknown names included.
+
+use std::str::FromStr;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use crate::{
+    db::programs::Status,
+    error::{ApiError, FieldFault},
+};
+
+/// The query of a request.
+pub struct Params {
+    given: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    faults: Vec<FieldFault>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let given =
+            shared::query::pairs(query).map(|pair| (pair.name().into_owned(), pair.value().into_owned())).collect();
+        Ok(Self { given, known: vec![], faults: vec![] })
+    }
+}
+
+impl Params {
+    /// Notes a fault of a parameter.
+    pub fn fault(&mut self, name: &str, code: &str, detail: impl Into<String>) {
+        self.faults.push(FieldFault::new(format!("?{name}"), code, detail));
+    }
+
+    /// The text of a parameter. Given twice, or holding U+0000, it is faulted.
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
+        let values: Vec<String> = self.given.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect();
+        if values.len() > 1 {
+            self.fault(name, "repeated", "may be given once");
+        }
+        let value = values.into_iter().next().filter(|value| !value.is_empty())?;
+        if value.contains('\0') || value.len() > 2_000 {
+            self.fault(name, "characters", "must have at most 2,000 bytes and no U+0000");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A parameter through a parser.
+    pub fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(name)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(detail) => {
+                self.fault(name, "value", detail);
+                None
+            }
+        }
+    }
+
+    /// A parameter that reads itself.
+    pub fn word<T: FromStr<Err = String>>(&mut self, name: &'static str) -> Option<T> {
+        self.get(name, |text| text.parse())
+    }
+
+    /// A parameter that must be there.
+    pub fn required<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        if !self.given.iter().any(|(n, v)| n == name && !v.is_empty()) {
+            self.known.push(name);
+            self.fault(name, "required", "is required");
+            return None;
+        }
+        self.get(name, parse)
+    }
+
+    /// The states a list shows: all but archived, unless `status` names one or `all`.
+    pub fn statuses(&mut self) -> Vec<String> {
+        let texts = || Status::TEXTS.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let named = self.get("status", |text| match text {
+            "all" => Ok(texts()),
+            _ => text.parse::<Status>().map(|status| vec![status.to_string()]),
+        });
+        named.unwrap_or_else(|| texts().into_iter().filter(|status| status != "archived").collect())
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 422 with all faults.
+    pub fn finish(mut self) -> Result<(), ApiError> {
+        let unknown: Vec<String> = self
+            .given
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !self.known.contains(&name.as_str()))
+            .take(50)
+            .cloned()
+            .collect();
+        for name in unknown {
+            self.fault(&name, "unknown_parameter", "is not a parameter of this request");
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::Validation(self.faults)) }
+    }
+}

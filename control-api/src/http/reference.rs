@@ -1,0 +1,40 @@
+//! How partners and programs are named wherever they are named: by id, `key:<key>` or `ext:<external id>`.
+
+use shared::id::{Id, Kind};
+
+/// One way to name an object of kind `K`.
+pub enum Reference<K> {
+    /// By its id.
+    Id(Id<K>),
+    /// By its key.
+    Key(String),
+    /// By the customer's own id.
+    External(String),
+}
+
+impl<K: Kind> std::str::FromStr for Reference<K> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("key", key)) if !key.is_empty() => Ok(Self::Key(key.to_owned())),
+            Some(("ext", external)) if !external.is_empty() => Ok(Self::External(external.to_owned())),
+            _ => text
+                .parse()
+                .map(Self::Id)
+                .map_err(|_| format!("must be an id that starts with `{}_`, or `key:…` or `ext:…`", K::PREFIX)),
+        }
+    }
+}
+
+impl<K> Reference<K> {
+    /// The three ways as three values of which one is set, as SQL compares them.
+    #[must_use]
+    pub fn parts(&self) -> (Option<uuid::Uuid>, Option<&str>, Option<&str>) {
+        match self {
+            Self::Id(id) => (Some(id.uuid()), None, None),
+            Self::Key(key) => (None, Some(key), None),
+            Self::External(external) => (None, None, Some(external)),
+        }
+    }
+}

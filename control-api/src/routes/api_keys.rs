@@ -1,0 +1,141 @@
+//! `/v1/api-keys`: keys are shown once, when they are made.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use shared::id::ApiKeyId;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::App,
+    db::{self, api_keys::ApiKey},
+    error::{ApiError, Problem},
+    http::{
+        auth::{self, Auth, ManageWorkspace, Role},
+        body::JsonBody,
+        fields::{Fields, boolean, line, word},
+        mutation::{Attempt, Mutation},
+        page::{Page, PageQuery},
+        params::Params,
+    },
+    time::random,
+};
+
+/// Paths of API keys.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(revoke))
+}
+
+/// What a new key is to be.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes the body; `create` reads it field by field.
+struct NewApiKey {
+    /// What people call it, 1 to 200 characters.
+    name: String,
+    /// `admin`, `member` or `viewer`.
+    role: String,
+    /// Whether it may export. Default: false.
+    can_export: Option<bool>,
+}
+
+/// A new key, with the key itself, shown this once.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct CreatedApiKey {
+    #[serde(flatten)]
+    resource: ApiKey,
+    /// The key. `null` in a replayed answer.
+    #[schema(example = "nim_…")]
+    key: Option<String>,
+}
+
+/// A key and what is stored of it.
+pub struct Minted {
+    /// The key, to be shown once.
+    pub key: String,
+    /// Its first characters.
+    pub prefix: String,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
+
+/// A new random key.
+#[must_use]
+pub fn mint() -> Minted {
+    let key = format!("nim_{}", URL_SAFE_NO_PAD.encode(random::<32>()));
+    Minted { prefix: key.chars().take(12).collect(), hash: auth::hash(&key), key }
+}
+
+/// Make a key
+#[utoipa::path(post, path = "/v1/api-keys", tag = "api keys", security(("api_key" = [])), request_body = NewApiKey, responses(
+    (status = 201, description = "Made; the key is shown this once", body = CreatedApiKey),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn create(
+    State(app): State<App>,
+    auth: Auth<ManageWorkspace>,
+    attempt: Attempt,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let minted = mint();
+    let mut resource = ApiKey {
+        id: app.ambient.id(),
+        name: String::new(),
+        role: Role::Viewer,
+        can_export: false,
+        prefix: minted.prefix,
+        created_at: app.ambient.at(),
+        last_used_at: None,
+        revoked_at: None,
+    };
+    let mut fields = Fields::of(&body.value)?;
+    fields.require(&["name", "role"]);
+    fields.set("name", &mut resource.name, line(200));
+    fields.set("role", &mut resource.role, word);
+    fields.set("can_export", &mut resource.can_export, boolean);
+    fields.finish()?;
+
+    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    db::api_keys::insert(change.db(), auth.workspace, &resource, &minted.hash).await?;
+    change.audit("api_key.create", resource.id, None::<&()>, Some(&resource)).await?;
+    let answer = CreatedApiKey { resource, key: None };
+    change.finish_with_secret(StatusCode::CREATED, &answer, Some(("/key", &minted.key))).await
+}
+
+/// List keys, newest first
+#[utoipa::path(get, path = "/v1/api-keys", tag = "api keys", security(("api_key" = [])), params(
+    ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses((status = 200, description = "A page", body = Page<ApiKey>)))]
+async fn list(
+    State(app): State<App>,
+    auth: Auth<ManageWorkspace>,
+    mut params: Params,
+) -> Result<Json<Page<ApiKey>>, ApiError> {
+    let page = PageQuery::read(&mut params);
+    params.finish()?;
+    let rows = db::api_keys::list(&app.db, auth.workspace, &page).await?;
+    Ok(Json(Page::cut(rows, &page, |key| key.id)))
+}
+
+/// Revoke a key, at once and for good
+#[utoipa::path(delete, path = "/v1/api-keys/{id}", tag = "api keys", security(("api_key" = [])), responses(
+    (status = 200, description = "Revoked", body = ApiKey),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn revoke(
+    State(app): State<App>,
+    auth: Auth<ManageWorkspace>,
+    attempt: Attempt,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id: ApiKeyId = id.parse().map_err(|_| ApiError::NotFound("API key"))?;
+    let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
+    let key = db::api_keys::revoke(change.db(), auth.workspace, id).await?.ok_or(ApiError::NotFound("API key"))?;
+    change.audit("api_key.revoke", id, None::<&()>, Some(&key)).await?;
+    change.finish(StatusCode::OK, &key).await
+}

@@ -1,0 +1,19 @@
+//! One module per resource: parse, call, answer. Each offers a `router()` that names its paths once, for
+//! serving and for the OpenAPI document.
+
+pub mod api_keys;
+pub mod assignments;
+pub mod audit;
+pub mod conversions;
+pub mod docs;
+pub mod domains;
+pub mod events;
+pub mod exports;
+pub mod internal;
+pub mod links;
+pub mod partners;
+pub mod programs;
+pub mod reports;
+pub mod sources;
+pub mod system;
+pub mod workspaces;

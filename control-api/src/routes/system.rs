@@ -1,0 +1,38 @@
+//! Health: whether the process lives, and whether it can serve.
+
+use axum::{Json, extract::State};
+use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::App,
+    error::{ApiError, Problem},
+};
+
+/// `/healthz` and `/readyz`.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
+}
+
+/// The process lives
+#[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, description = "It does")))]
+async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// Requests can be served: the database answers and is migrated
+#[utoipa::path(get, path = "/readyz", tag = "system", responses(
+    (status = 200, description = "They can"),
+    (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn readyz(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let applied = sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
+        .fetch_one(&app.db)
+        .await
+        .map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let expected = crate::serve::MIGRATIONS.iter().count();
+    if usize::try_from(applied).unwrap_or_default() < expected {
+        return Err(ApiError::Unavailable(format!("{applied} of {expected} migrations are applied")));
+    }
+    Ok(Json(json!({"status": "ready"})))
+}

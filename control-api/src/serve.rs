@@ -1,0 +1,68 @@
+//! Starting and stopping: migrate, listen, run the background work, end in order.
+
+use anyhow::Context as _;
+use sqlx::PgPool;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{app::App, config::Config, router, time::Ambient, work};
+
+/// The migrations, built into the program.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// Applies what is missing. Several instances may do so at once: they take turns by a lock.
+///
+/// # Errors
+/// The migration that failed.
+pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
+    MIGRATIONS.run(pool).await.context("applying migrations")?;
+    sqlx::query!(
+        "select ensure_click_partition(at) from generate_series(now() - interval '17 days', now() + interval '70 days', interval '10 days') at"
+    )
+    .fetch_all(pool)
+    .await
+    .context("making the partitions of clicks")?;
+    Ok(())
+}
+
+/// Runs the service until SIGTERM or Ctrl-C, then lets open requests and jobs end.
+///
+/// # Errors
+/// What kept it from starting.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let listen = config.listen;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("listening on {listen} (NIM_LISTEN); is another service using the port?"))?;
+    // Migrations may take longer than a request's transaction may, so they have a connection of their own.
+    let pool = PgPool::connect(&config.database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
+    migrate(&pool).await?;
+    pool.close().await;
+    let app = App::connect(config, Ambient::system()).await?;
+
+    let stop = CancellationToken::new();
+    let jobs = TaskTracker::new();
+    work::start(&app, &stop, &jobs);
+    jobs.close();
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    axum::serve(listener, router::router(app)).with_graceful_shutdown(stop_signal()).await?;
+    tracing::info!("stopping");
+    stop.cancel();
+    jobs.wait().await;
+    Ok(())
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "no SIGTERM handler");
+            let _ = interrupt.await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
+}

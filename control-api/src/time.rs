@@ -1,0 +1,102 @@
+//! Times at the API's surface, and the one clock that everything asks.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, TimeZone as _, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::Millis;
+
+/// A moment, written as RFC 3339 in UTC with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct At(pub DateTime<Utc>);
+
+impl At {
+    /// The moment of a number of milliseconds; the epoch for what no calendar can hold.
+    #[must_use]
+    pub fn from_millis(millis: Millis) -> Self {
+        Self(Utc.timestamp_millis_opt(millis.0).single().unwrap_or_default())
+    }
+
+    /// Milliseconds since the epoch, rounded down.
+    #[must_use]
+    pub fn millis(self) -> Millis {
+        Millis(self.0.timestamp_millis())
+    }
+
+    /// Reads RFC 3339 with any offset.
+    ///
+    /// # Errors
+    /// A sentence that shows the form.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        DateTime::parse_from_rfc3339(text)
+            .map(|at| Self(at.with_timezone(&Utc)))
+            .map_err(|_| "must be an RFC 3339 time such as 2026-03-01T09:30:00Z")
+    }
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for At {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The sources of time and randomness, so that tests can hold them still.
+#[derive(Clone)]
+pub struct Ambient(Arc<dyn Fn() -> Millis + Send + Sync>);
+
+impl Ambient {
+    /// The machine's own clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(|| Millis(Utc::now().timestamp_millis())))
+    }
+
+    /// A clock that somebody else moves.
+    #[must_use]
+    pub fn fixed(clock: impl Fn() -> Millis + Send + Sync + 'static) -> Self {
+        Self(Arc::new(clock))
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        (self.0)()
+    }
+
+    /// Now, as a moment.
+    #[must_use]
+    pub fn at(&self) -> At {
+        At::from_millis(self.now())
+    }
+
+    /// A new id.
+    #[must_use]
+    pub fn id<K>(&self) -> shared::Id<K> {
+        shared::Id::mint(self.now(), random())
+    }
+}
+
+/// Bytes from the operating system's generator.
+///
+/// # Panics
+/// Where the operating system has no randomness: nothing safe can be done then.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0_u8; N];
+    getrandom::fill(&mut bytes).expect("the operating system provides randomness");
+    bytes
+}
