@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, TcpListener},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -30,8 +31,16 @@ impl Wanted {
     /// The port, after making sure that nobody listens there.
     pub(crate) fn claim(&self) -> anyhow::Result<u16> {
         let port = self.port()?;
-        if is_free(port) {
-            return Ok(port);
+        // What an `up` that was killed a moment ago leaves behind is on its way out.
+        let deadline = Instant::now() + Duration::from_secs(3);
+        loop {
+            if is_free(port) {
+                return Ok(port);
+            }
+            if Instant::now() > deadline {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         let holder = holder(port).map_or_else(String::new, |name| format!(" by {name}"));
         bail!(
