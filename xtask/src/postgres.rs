@@ -19,8 +19,8 @@ use nix::{
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
+use tokio_postgres::{Client, NoTls};
 
 use crate::{context::Context, node, process, service::Service};
 
@@ -94,24 +94,33 @@ impl Postgres {
         let mut service = Service::start("Postgres", command, log, Signal::SIGINT)?;
         let server = format!("postgres://postgres:{password}@127.0.0.1:{port}");
         let probe = format!("{server}/postgres");
-        service.until(Duration::from_secs(60), || async { PgConnection::connect(&probe).await.is_ok() }).await?;
+        service.until(Duration::from_secs(60), || async { connect(&probe).await.is_ok() }).await?;
         Ok(Self { service, _scratch: scratch, server })
     }
 
-    /// Creates a database unless it is there already.
+    /// Creates a database unless it is there already. The name goes into the statement as it is.
     pub(crate) async fn ensure_database(&self, name: &'static str) -> anyhow::Result<()> {
-        let mut connection = PgConnection::connect(&self.url("postgres")).await?;
-        let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-            .bind(name)
-            .fetch_one(&mut connection)
-            .await?;
-        if !exists {
-            // An identifier cannot be a parameter; this one is ours.
-            let statement = format!("create database \"{name}\"");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
+        let client = connect(&self.url("postgres")).await?;
+        let exists = client.query_opt("select 1 from pg_database where datname = $1", &[&name]).await?;
+        if exists.is_none() {
+            client.batch_execute(&format!("create database \"{name}\"")).await?;
         }
         Ok(())
     }
+
+    /// Runs the statements of a file.
+    pub(crate) async fn execute(&self, database: &str, file: &Path) -> anyhow::Result<()> {
+        let sql = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let client = connect(&self.url(database)).await?;
+        client.batch_execute(&sql).await.with_context(|| format!("{} does not apply", file.display()))
+    }
+}
+
+async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // Ends with the client; its errors reach the client's calls.
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// Removes what [`Postgres::start`] keeps.

@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sqlx::{Connection as _, PgConnection, migrate::Migrator};
 use tokio::process::Command;
 
 use crate::{
@@ -32,13 +31,11 @@ pub(crate) async fn queries(context: &Context) -> anyhow::Result<()> {
     let postgres = Postgres::start(context, Purpose::Scratch, ports::any_free()?, &password).await?;
     let database = postgres.url("postgres");
     // Not by control-api, which may not compile before its queries are described.
-    let mut connection = PgConnection::connect(&database).await?;
-    Migrator::new(context.path("migrations"))
-        .await?
-        .run(&mut connection)
-        .await
-        .context("the migrations do not apply")?;
-    connection.close().await?;
+    for migration in files(&context.path("migrations"))?.values() {
+        if migration.extension().is_some_and(|extension| extension == "sql") {
+            postgres.execute("postgres", migration).await?;
+        }
+    }
     step.done("");
 
     let step = Step::announce("Describing the queries");
@@ -52,7 +49,7 @@ pub(crate) async fn queries(context: &Context) -> anyhow::Result<()> {
         }
     }
     let mut check = cargo::cargo(context);
-    check.args(["check", "--package", "control-api", "--all-targets"]);
+    check.arg("check").args(cargo::NATIVE).arg("--all-targets");
     check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", &fresh).env("DATABASE_URL", &database);
     process::run(check).await?;
     let (added, removed) = replace(&fresh, &context.path(".sqlx"))?;
