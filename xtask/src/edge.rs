@@ -44,12 +44,15 @@ pub(crate) async fn start(
         bail!("it ended before it was ready")
     };
     match tokio::time::timeout(START_LIMIT, ready).await.context("it is not ready in time").and_then(|ready| ready) {
-        Ok(()) => Ok(service),
+        Ok(()) => {
+            // Nobody reads on, but a closed pipe would end the host at its next word.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            Ok(service)
+        }
         Err(error) => {
-            let words = service.last_words();
-            // Its log may still be on the way.
+            // Its last words may still be on the way.
             let _ = tokio::time::timeout(Duration::from_secs(1), service.failure()).await;
-            Err(error.context(format!("the edge worker did not start\n{words}")))
+            Err(error.context(format!("the edge worker did not start\n{}", service.last_words())))
         }
     }
 }
