@@ -62,15 +62,17 @@ begin
     end if;
 end $$;
 
--- Clicks that the store refused for good, counted by reason and hour: nothing vanishes silently.
+-- Clicks that the store refused for good, by reason: nothing vanishes silently. One row each, so that a batch that is
+-- delivered again counts nothing twice.
 create table click_rejections (
-    -- NULL where the click named no workspace of ours.
+    -- The click's id, or half the SHA-256 of its text where it has none that can be read.
+    click_key uuid primary key,
+    -- NULL where the click named no workspace.
     workspace_id uuid,
-    hour timestamptz not null,
     reason text not null,
-    clicks bigint not null,
-    constraint click_rejections_unique unique nulls not distinct (workspace_id, hour, reason)
+    recorded_at timestamptz not null default now()
 );
+create index click_rejections_by_time on click_rejections (recorded_at);
 
 -- What has been stored but not folded into the rollups yet: one narrow row per new click, appended in the transaction
 -- that stores it. A compactor folds and deletes them; reports read rollups plus these, so they are exact at any moment

@@ -59,6 +59,16 @@ pub enum ApiError {
     /// 422, with every fault.
     #[error("{} of the request {}", faults(.0.len()), if .0.len() == 1 { "is wrong" } else { "are wrong" })]
     Validation(Vec<FieldFault>),
+    /// 422: a rule with a code of its own.
+    #[error("{detail}")]
+    Rule {
+        /// Stable code.
+        code: &'static str,
+        /// JSON pointer to the field at fault.
+        pointer: String,
+        /// What is wrong and what to do.
+        detail: String,
+    },
     /// 422: the idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request; take a new key")]
     IdempotencyKeyReused,
@@ -149,6 +159,7 @@ impl ApiError {
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Validation(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
+            Self::Rule { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -186,7 +197,11 @@ impl IntoResponse for ApiError {
             detail,
             code: code.to_owned(),
             request_id: request_id::current(),
-            errors: if let Self::Validation(errors) = self { errors } else { vec![] },
+            errors: match self {
+                Self::Validation(errors) => errors,
+                Self::Rule { code, pointer, detail } => vec![FieldFault::new(pointer, code, detail)],
+                _ => vec![],
+            },
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();

@@ -1,1 +1,215 @@
-//! Being written.
+//! Who gets the credit of a lead or sale: by the event's own token, else by the customer's latest attributed
+//! touch. Decided once; what is decided is copied onto the row and never changes. Follow-ons inherit, see
+//! [`super::follow_ons`].
+//!
+//! An event may be stored before its click. Then it waits as `pending_click` and is settled by the
+//! transaction that stores the click, or, where both ran at once, by the sweep of [`crate::work::late`].
+
+use std::collections::BTreeMap;
+
+use shared::{Millis, id::ClickId, reward::Reward};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::follow_ons;
+use crate::{
+    db::{
+        self,
+        events::{Conversion, Method, Reason, Status, Touch},
+    },
+    error::ApiError,
+    time::At,
+};
+
+/// How long before its click an event may say it happened, in milliseconds: clocks differ.
+pub const CLOCK_TOLERANCE_MILLIS: i64 = 5 * Millis::MINUTE;
+/// How long an event waits for its click or its original, in days.
+pub const PATIENCE_DAYS: i32 = 15;
+
+/// What a click says about an event that happened at some time.
+fn judge(occurred_at: Millis, touch: &Touch) -> Result<(), Reason> {
+    let clicked_at = ClickId::from_uuid(touch.click_id).time();
+    let elapsed = occurred_at.since(clicked_at);
+    if elapsed < -CLOCK_TOLERANCE_MILLIS {
+        Err(Reason::BeforeClick)
+    } else if elapsed > i64::from(touch.window_days) * Millis::DAY {
+        Err(Reason::OutsideWindow)
+    } else if touch.token_reason == "tracking_disabled" {
+        Err(Reason::TrackingDisabled)
+    } else if touch.partner_id.is_none() {
+        Err(Reason::NoPartnerAssignment)
+    } else {
+        Ok(())
+    }
+}
+
+/// Settles a lead or sale by a click: copies the snapshot and the terms in force, or says why not.
+pub fn settle_by(conversion: &mut Conversion, method: Method, touch: &Touch) {
+    conversion.click_id = Some(touch.click_id);
+    conversion.window_days = Some(touch.window_days);
+    conversion.link_id = Some(touch.link_id);
+    conversion.domain = Some(touch.domain.clone());
+    conversion.slug = Some(touch.slug.clone());
+    conversion.destination = Some(touch.destination.clone());
+    if let Err(reason) = judge(conversion.occurred_at.millis(), touch) {
+        return refuse(conversion, reason);
+    }
+    conversion.status = Status::Attributed;
+    conversion.method = Some(method);
+    conversion.reason = None;
+    conversion.assignment_id = touch.assignment_id;
+    conversion.partner_id = touch.partner_id;
+    conversion.partner_key.clone_from(&touch.partner_key);
+    conversion.partner_name.clone_from(&touch.partner_name);
+    conversion.program_id = touch.program_id;
+    conversion.program_key.clone_from(&touch.program_key);
+    conversion.program_name.clone_from(&touch.program_name);
+    conversion.utm_source.clone_from(&touch.utm_source);
+    conversion.utm_medium.clone_from(&touch.utm_medium);
+    conversion.utm_campaign.clone_from(&touch.utm_campaign);
+    conversion.utm_term.clone_from(&touch.utm_term);
+    conversion.utm_content.clone_from(&touch.utm_content);
+    conversion.experiment.clone_from(&touch.experiment);
+    conversion.variant.clone_from(&touch.variant);
+    conversion.country.clone_from(&touch.country);
+    conversion.bot_reason.clone_from(&touch.bot_reason);
+    copy_terms(conversion, touch);
+}
+
+fn copy_terms(conversion: &mut Conversion, touch: &Touch) {
+    let applies = touch.applies_to.iter().flatten().any(|word| word == conversion.r#type.as_str());
+    let (Some(version), Some(basis), true) = (touch.terms_version, touch.basis, applies) else { return };
+    conversion.terms_version = Some(version);
+    conversion.reward_basis = Some(basis);
+    conversion.reward_rate_bps = touch.rate_bps;
+    conversion.reward_amount_minor = touch.reward_amount_minor;
+    // A share is paid in the currency of the sale, a fixed sum in its own.
+    conversion.reward_currency = touch.reward_currency.clone().or_else(|| conversion.currency.clone());
+    let hold = i64::from(touch.hold_days.unwrap_or_default()) * Millis::DAY;
+    conversion.hold_until = Some(At::from_millis(conversion.occurred_at.millis().plus(hold)));
+    conversion.estimated_commission_minor =
+        reward(conversion).and_then(|reward| reward.commission(conversion.amount_minor));
+}
+
+/// The reward terms that were copied onto a conversion.
+#[must_use]
+pub fn reward(conversion: &Conversion) -> Option<Reward> {
+    match conversion.reward_basis? {
+        shared::reward::Basis::Percentage => {
+            let rate_bps = u16::try_from(conversion.reward_rate_bps?).ok()?;
+            Some(Reward::Percentage { rate_bps })
+        }
+        shared::reward::Basis::Fixed => Some(Reward::Fixed {
+            amount_minor: conversion.reward_amount_minor?,
+            currency: conversion.reward_currency.clone()?,
+        }),
+    }
+}
+
+/// Settles a conversion without a partner.
+pub fn refuse(conversion: &mut Conversion, reason: Reason) {
+    conversion.status = Status::Unattributed;
+    conversion.method = None;
+    conversion.reason = Some(reason);
+}
+
+/// Clicks were stored in this transaction: settles what waited for them.
+///
+/// # Errors
+/// The database's.
+pub async fn clicks_landed(tx: &mut PgConnection, clicks: &[(Uuid, Uuid)]) -> Result<(), ApiError> {
+    if clicks.is_empty() {
+        return Ok(());
+    }
+    let (workspaces, ids): (Vec<_>, Vec<_>) = clicks.iter().copied().unzip();
+    let waiting = db::events::waiting_for_clicks(&mut *tx, &workspaces, &ids).await?;
+    settle_waiting(tx, waiting).await
+}
+
+/// Settles conversions whose click has landed, and then the follow-ons that waited for them. All are
+/// `pending_click` and locked.
+///
+/// # Errors
+/// The database's.
+pub async fn settle_waiting(tx: &mut PgConnection, waiting: Vec<Conversion>) -> Result<(), ApiError> {
+    let mut by_workspace: BTreeMap<Uuid, Vec<Conversion>> = BTreeMap::new();
+    for conversion in waiting {
+        by_workspace.entry(conversion.workspace_id).or_default().push(conversion);
+    }
+    for (workspace, mut rows) in by_workspace {
+        let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.click_id).collect();
+        let times: Vec<At> = rows.iter().map(|row| row.occurred_at).collect();
+        let workspace_id = shared::Id::from_uuid(workspace);
+        let touches = db::events::touches(&mut *tx, workspace_id, &ids, &times).await?;
+        // `touches` answers in the order asked; what has no click yet goes on waiting.
+        let mut landed = Vec::with_capacity(rows.len());
+        for (mut row, touch) in rows.drain(..).zip(touches) {
+            if let Some(touch) = touch {
+                settle_by(&mut row, Method::Token, &touch);
+                landed.push(row);
+            }
+        }
+        db::events::settle(&mut *tx, &landed).await?;
+        follow_ons::originals_settled(tx, &landed).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(clicked_at: Millis) -> Touch {
+        Touch {
+            click_id: ClickId::mint(clicked_at, [0; 10]).uuid(),
+            link_id: Uuid::nil(),
+            domain: "go.acme.com".into(),
+            slug: "x".into(),
+            destination: "https://acme.com".into(),
+            assignment_id: None,
+            partner_id: Some(Uuid::nil()),
+            partner_key: None,
+            partner_name: None,
+            program_id: None,
+            program_key: None,
+            program_name: None,
+            utm_source: None,
+            utm_medium: None,
+            utm_campaign: None,
+            utm_term: None,
+            utm_content: None,
+            experiment: None,
+            variant: None,
+            country: None,
+            bot_reason: None,
+            token_reason: "appended".into(),
+            window_days: 30,
+            terms_version: None,
+            basis: None,
+            rate_bps: None,
+            reward_amount_minor: None,
+            reward_currency: None,
+            applies_to: None,
+            hold_days: None,
+        }
+    }
+
+    #[test]
+    fn the_window_counts_from_the_click() {
+        let click = Millis(1_790_000_000_000);
+        let late = 30 * Millis::DAY;
+        for (offset, verdict) in [
+            (0, Ok(())),
+            (-5 * Millis::MINUTE, Ok(())),
+            (-5 * Millis::MINUTE - 1, Err(Reason::BeforeClick)),
+            (late, Ok(())),
+            (late + 1, Err(Reason::OutsideWindow)),
+        ] {
+            assert_eq!(judge(click.plus(offset), &touch(click)), verdict, "{offset}");
+        }
+        let untracked = Touch { token_reason: "tracking_disabled".into(), ..touch(click) };
+        assert_eq!(judge(click, &untracked), Err(Reason::TrackingDisabled));
+        let unassigned = Touch { partner_id: None, ..touch(click) };
+        assert_eq!(judge(click, &unassigned), Err(Reason::NoPartnerAssignment));
+    }
+}

@@ -5,6 +5,7 @@ pub mod attribution;
 pub mod clicks;
 pub mod csv;
 pub mod events;
+pub mod follow_ons;
 pub mod links;
 pub mod partners;
 pub mod programs;

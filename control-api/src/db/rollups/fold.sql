@@ -1,0 +1,62 @@
+-- Takes some deltas away and adds them to the rollups of every dimension, by quarter-hour and by day.
+with taken as (
+    delete from click_deltas where ctid = any(array(select ctid from click_deltas limit $1))
+    returning *
+), exploded as (
+    select
+        t.workspace_id,
+        d.dimension,
+        date_bin('15 minutes', uuid_extract_timestamp(t.click_id), timestamptz '2000-01-01 00:00:00Z') as bucket,
+        d.key,
+        -- The greatest of these holds the latest click and its label: a UUIDv7's text sorts by time.
+        t.click_id::text || coalesce(d.label, '') as latest,
+        t.bot,
+        t.trigger = 'qr' as qr
+    from taken t
+    cross join lateral (values
+        ('all', 'all', null),
+        ('partner', coalesce(t.partner_id::text, 'none'), t.partner_name),
+        ('program', coalesce(t.program_id::text, 'none'), t.program_name),
+        ('link', t.link_id::text, t.domain || '/' || t.slug),
+        ('domain', t.domain, null),
+        ('trigger', t.trigger, null),
+        ('source', coalesce(t.source, 'none'), null),
+        ('campaign', coalesce(t.campaign, 'none'), null),
+        ('referrer', coalesce(t.referrer_host, 'none'), null),
+        ('country', coalesce(t.country, 'none'), null),
+        ('region', coalesce(t.country || '-' || t.region, 'none'), null),
+        ('device', t.device, null),
+        ('browser', t.browser, null),
+        ('os', t.os, null)
+    ) as d (dimension, key, label)
+), quarters as (
+    select workspace_id, dimension, bucket, key, max(latest) as latest,
+        count(*) filter (where not bot and not qr) as human_link,
+        count(*) filter (where not bot and qr) as human_qr,
+        count(*) filter (where bot and not qr) as bot_link,
+        count(*) filter (where bot and qr) as bot_qr
+    from exploded
+    group by workspace_id, dimension, bucket, key
+), spans as (
+    select 'quarter' as grain, * from quarters
+    union all
+    select 'day', workspace_id, dimension, date_trunc('day', bucket, 'UTC'), key, max(latest), sum(human_link)::bigint,
+        sum(human_qr)::bigint, sum(bot_link)::bigint, sum(bot_qr)::bigint
+    from quarters
+    group by workspace_id, dimension, date_trunc('day', bucket, 'UTC'), key
+), added as (
+    insert into click_rollups as r (
+        workspace_id, dimension, grain, bucket, key, label, label_click_id, human_link, human_qr, bot_link, bot_qr
+    )
+    select workspace_id, dimension, grain, bucket, key, nullif(substr(latest, 37), ''), substr(latest, 1, 36)::uuid,
+        human_link, human_qr, bot_link, bot_qr
+    from spans
+    on conflict (workspace_id, dimension, grain, bucket, key) do update set
+        human_link = r.human_link + excluded.human_link,
+        human_qr = r.human_qr + excluded.human_qr,
+        bot_link = r.bot_link + excluded.bot_link,
+        bot_qr = r.bot_qr + excluded.bot_qr,
+        label = case when excluded.label_click_id > r.label_click_id then excluded.label else r.label end,
+        label_click_id = greatest(excluded.label_click_id, r.label_click_id)
+)
+select count(*) as "folded!" from taken
