@@ -11,3 +11,4 @@ pub mod partners;
 pub mod programs;
 pub mod records;
 pub mod reports;
+pub mod sources;
