@@ -142,6 +142,16 @@ impl ApiError {
         Self::Validation(vec![FieldFault::new(pointer, code, detail)])
     }
 
+    /// Every wrong field.
+    #[must_use]
+    pub fn field_faults(self) -> Vec<FieldFault> {
+        match self {
+            Self::Validation(faults) => faults,
+            Self::Rule { code, pointer, detail } => vec![FieldFault::new(pointer, code, detail)],
+            _ => vec![],
+        }
+    }
+
     /// Status and stable code.
     #[must_use]
     pub fn status_and_code(&self) -> (StatusCode, &'static str) {
@@ -197,11 +207,7 @@ impl IntoResponse for ApiError {
             detail,
             code: code.to_owned(),
             request_id: request_id::current(),
-            errors: match self {
-                Self::Validation(errors) => errors,
-                Self::Rule { code, pointer, detail } => vec![FieldFault::new(pointer, code, detail)],
-                _ => vec![],
-            },
+            errors: self.field_faults(),
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();

@@ -12,6 +12,7 @@ pub mod links;
 pub mod outbox;
 pub mod partners;
 pub mod programs;
+pub mod records;
 pub mod reports;
 pub mod rollups;
 pub mod sources;

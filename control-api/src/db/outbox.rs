@@ -24,7 +24,7 @@ async fn touch(db: &mut PgConnection, workspace: WorkspaceId, ids: &[Uuid]) -> s
          from touched t join domains d on d.workspace_id = $1 and d.id = t.domain_id
          order by 2
          on conflict (workspace_id, kv_key) do update
-         set version = outbox.version + 1, enqueued_at = now(), attempts = 0, not_before = least(outbox.not_before, now())",
+         set version = outbox.version + 1, enqueued_at = now(), attempts = 0",
         workspace.uuid(),
         ids,
     )
@@ -115,7 +115,7 @@ pub async fn touch_domain(
          )
          insert into outbox (workspace_id, kv_key, domain_id) select $1, 'd:' || hostname, id from touched
          on conflict (workspace_id, kv_key) do update
-         set version = outbox.version + 1, enqueued_at = now(), attempts = 0, not_before = least(outbox.not_before, now())",
+         set version = outbox.version + 1, enqueued_at = now(), attempts = 0",
         workspace.uuid(),
         domain.uuid(),
     )
@@ -141,6 +141,94 @@ pub enum DomainLinks {
     Unchanged,
     /// Its links' as well.
     Too,
+}
+
+/// A row that this instance has leased.
+#[derive(Debug)]
+pub struct Leased {
+    /// The workspace.
+    pub workspace_id: Uuid,
+    /// The key to publish.
+    pub kv_key: String,
+    /// The link, or `None` for the domain's own record.
+    pub link_id: Option<Uuid>,
+    /// The domain.
+    pub domain_id: Uuid,
+    /// What was leased; a change meanwhile raises it.
+    pub version: i64,
+    /// How often it was tried, this time included.
+    pub attempts: i32,
+}
+
+/// Leases due rows for `seconds`, the oldest first. Nobody else gets them meanwhile, so that a key is
+/// published by one instance at a time.
+///
+/// # Errors
+/// The database's.
+pub async fn lease(db: impl PgExecutor<'_>, limit: i64, seconds: f64) -> sqlx::Result<Vec<Leased>> {
+    sqlx::query_as!(
+        Leased,
+        "update outbox o set not_before = now() + make_interval(secs => $2), attempts = attempts + 1
+         where (workspace_id, kv_key) in (
+           select workspace_id, kv_key from outbox where not_before <= now() order by enqueued_at limit $1 for update skip locked
+         )
+         returning workspace_id, kv_key, link_id, domain_id, version, attempts",
+        limit,
+        seconds,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Published: clears what is still as it was leased; what has changed meanwhile is due again at once.
+///
+/// # Errors
+/// The database's.
+pub async fn published(pool: &PgPool, leased: &[Leased]) -> sqlx::Result<()> {
+    let workspaces: Vec<Uuid> = leased.iter().map(|row| row.workspace_id).collect();
+    let keys: Vec<&str> = leased.iter().map(|row| row.kv_key.as_str()).collect();
+    let versions: Vec<i64> = leased.iter().map(|row| row.version).collect();
+    let mut tx = pool.begin().await?;
+    sqlx::query!(
+        "delete from outbox o using unnest($1::uuid[], $2::text[], $3::bigint[]) as p (workspace_id, kv_key, version)
+         where o.workspace_id = p.workspace_id and o.kv_key = p.kv_key and o.version = p.version",
+        &workspaces,
+        &keys as _,
+        &versions,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update outbox o set not_before = now(), attempts = 0
+         from unnest($1::uuid[], $2::text[]) as p (workspace_id, kv_key)
+         where o.workspace_id = p.workspace_id and o.kv_key = p.kv_key",
+        &workspaces,
+        &keys as _,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+/// Not published, or not certainly: due again after `seconds`.
+///
+/// # Errors
+/// The database's.
+pub async fn failed(db: impl PgExecutor<'_>, leased: &[Leased], seconds: f64, error: &str) -> sqlx::Result<()> {
+    let workspaces: Vec<Uuid> = leased.iter().map(|row| row.workspace_id).collect();
+    let keys: Vec<&str> = leased.iter().map(|row| row.kv_key.as_str()).collect();
+    sqlx::query!(
+        "update outbox o set not_before = now() + make_interval(secs => $3), last_error = $4
+         from unnest($1::uuid[], $2::text[]) as p (workspace_id, kv_key)
+         where o.workspace_id = p.workspace_id and o.kv_key = p.kv_key",
+        &workspaces,
+        &keys as _,
+        seconds,
+        error,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Enqueues every record of every workspace, to rebuild the edge's store. Answers how many.

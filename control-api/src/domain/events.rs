@@ -148,10 +148,7 @@ impl From<Outcome> for EventResult {
             Outcome::Duplicate(row) => ("duplicate", row),
             Outcome::Rejected { event_id, error } => {
                 let (code, detail) = (error.status_and_code().1, error.to_string());
-                let errors = match error {
-                    ApiError::Validation(errors) => errors,
-                    _ => vec![],
-                };
+                let errors = error.field_faults();
                 return Self {
                     event_id,
                     status: "rejected",

@@ -1,1 +1,116 @@
-//! Being written.
+//! Edge records: made of the setup as it is now, for fills and for replication.
+
+use shared::{
+    destination::{CustomQuery, Destination, Utm},
+    record::{
+        Assigned, DomainRecord, Entry, Fill, LinkRecord, LinkStatus, Target, TargetRules, Variant, Versioned,
+        domain_key, link_key,
+    },
+};
+
+use crate::{
+    app::App,
+    db::{
+        self,
+        outbox::Leased,
+        records::{DomainRow, LinkRow},
+    },
+    error::ApiError,
+};
+
+/// The records of a host and slug.
+///
+/// # Errors
+/// The database's.
+pub async fn fill(app: &App, host: &str, slug: &str) -> Result<Fill, ApiError> {
+    let Some(domain) = db::records::domain_by_hostname(&app.db, host).await? else {
+        return Ok(Fill { domain: None, link: None });
+    };
+    let link = db::records::link_by_slug(&app.db, domain.workspace_id, domain.id, slug).await?;
+    let link = link.map(link_record).transpose()?;
+    Ok(Fill { domain: Some(domain_record(domain)), link })
+}
+
+/// The entries to publish for leased rows of the outbox, in their order.
+///
+/// # Errors
+/// The database's.
+pub async fn entries(app: &App, leased: &[Leased]) -> Result<Vec<Entry>, ApiError> {
+    let mut entries = Vec::with_capacity(leased.len());
+    for row in leased {
+        let entry = match row.link_id {
+            Some(link) => match db::records::link(&app.db, row.workspace_id, link).await? {
+                Some(found) => {
+                    let key = link_key(&found.hostname, &found.slug);
+                    Entry { key, value: serde_json::to_string(&link_record(found)?)? }
+                }
+                None => tombstone(row)?,
+            },
+            None => match db::records::domain(&app.db, row.workspace_id, row.domain_id).await? {
+                Some(found) => {
+                    let key = domain_key(&found.hostname);
+                    Entry { key, value: serde_json::to_string(&domain_record(found))? }
+                }
+                None => tombstone(row)?,
+            },
+        };
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// For what is gone from the store altogether.
+fn tombstone(row: &Leased) -> Result<Entry, ApiError> {
+    let value = serde_json::to_string(&Versioned::<LinkRecord> { version: u64::MAX, record: None })?;
+    Ok(Entry { key: row.kv_key.clone(), value })
+}
+
+fn domain_record(row: DomainRow) -> Versioned<DomainRecord> {
+    let record = (row.status == "active")
+        .then_some(DomainRecord { root_redirect_url: row.root_redirect_url, not_found_url: row.not_found_url });
+    Versioned { version: row.record_version.unsigned_abs(), record }
+}
+
+fn link_record(row: LinkRow) -> Result<Versioned<LinkRecord>, ApiError> {
+    let utm: Utm = row.utm.0;
+    let custom_query: CustomQuery = row.custom_query.0;
+    let rules = TargetRules {
+        conversion_tracking: row.conversion_tracking,
+        click_token: row.click_token,
+        utm: &utm,
+        custom_query: &custom_query,
+    };
+    let target = |destination: &str| {
+        let destination = Destination::parse(destination)
+            .map_err(|fault| anyhow::anyhow!("link {} holds a destination that is none ({fault})", row.id))?;
+        Ok::<_, ApiError>(Target::prepare(&destination, rules))
+    };
+    let variants = row
+        .variants
+        .0
+        .iter()
+        .map(|variant| {
+            Ok(Variant { key: variant.key.clone(), weight: variant.weight, target: target(&variant.destination)? })
+        })
+        .collect::<Result<Vec<_>, ApiError>>()?;
+    // A link of an archived domain is as good as archived itself.
+    let status = if row.domain_active { row.status } else { LinkStatus::Archived };
+    let record = LinkRecord {
+        link: shared::Id::from_uuid(row.id),
+        workspace: shared::Id::from_uuid(row.workspace_id),
+        status,
+        target: target(&row.destination)?,
+        variants,
+        experiment: row.experiment_key,
+        forward_query: row.forward_query,
+        expires_at: row.expires_at.map(crate::time::At::millis),
+        expired_url: row.expired_url,
+        assignment: row.assignment.map(|assignment| Assigned {
+            id: assignment.id,
+            partner: assignment.partner,
+            program: assignment.program,
+        }),
+        utm,
+    };
+    Ok(Versioned { version: row.record_version.unsigned_abs(), record: Some(record) })
+}

@@ -1,10 +1,133 @@
-//! Being written.
+//! `POST /v1/sources/{source_id}/events`: the customers' servers' door. Raw bytes are verified before they
+//! are parsed; whoever holds no secret learns nothing, not even whether a source exists.
 
-use utoipa_axum::router::OpenApiRouter;
+use axum::{
+    Json,
+    extract::{Path, Request, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use shared::{
+    id::SourceId,
+    webhook::{self, Refusal},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    domain::{
+        self,
+        events::{EventResult, MAX_BATCH, Outcome},
+    },
+    error::{ApiError, Problem},
+    http::body,
+};
 
-/// Paths.
+/// Path of events.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(ingest))
+}
+
+/// An event, or `{"events": […]}` with up to 1,000 of them.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes a body that is read field by field.
+struct NewEvent {
+    /// Unique in the source, for ever; 1 to 255 characters.
+    #[schema(example = "evt_1001")]
+    event_id: String,
+    /// `lead`, `sale`, `refund`, `cancellation` or `reversal`.
+    #[schema(example = "sale")]
+    r#type: String,
+    /// A finer name of your own, up to 100 characters.
+    event_name: Option<String>,
+    /// The click token that the visitor brought.
+    nim_ct: Option<String>,
+    /// Your id of the customer, up to 255 characters.
+    customer_id: Option<String>,
+    /// Your id of the order, up to 255 characters.
+    order_id: Option<String>,
+    /// Of follow-ons: the event that is reversed. They need this or `order_id`.
+    original_event_id: Option<String>,
+    /// Minor units, ≥ 0, also for follow-ons; omitted there, it is the remainder.
+    #[schema(example = 4999)]
+    amount_minor: Option<i64>,
+    /// ISO 4217; required with `amount_minor`.
+    #[schema(example = "USD")]
+    currency: Option<String>,
+    /// 1 to 1,000,000.
+    quantity: Option<i32>,
+    /// RFC 3339; at most 5 minutes ahead and two years ago. Default: the time of receipt.
+    occurred_at: Option<String>,
+    /// An object of your own, up to 8 KiB.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+}
+
+/// The answer to a batch, in its order.
+#[derive(Serialize, utoipa::ToSchema)]
+struct BatchResults {
+    results: Vec<EventResult>,
+}
+
+/// Send signed conversion events
+///
+/// Signed by Standard Webhooks: `webhook-signature` is `v1,` and the base64 of HMAC-SHA256 over
+/// `{webhook-id}.{webhook-timestamp}.{raw body}` with the source's secret. Sending the same event again is
+/// safe: it answers `duplicate`.
+#[utoipa::path(post, path = "/v1/sources/{source_id}/events", tag = "events", params(
+    ("source_id" = String, Path, description = "Id of the source"),
+    ("webhook-id" = String, Header, description = "Id of this message, part of what is signed"),
+    ("webhook-timestamp" = i64, Header, description = "Seconds since the epoch, at most 300 from our clock"),
+    ("webhook-signature" = String, Header, description = "One or more of `v1,<base64>`, separated by spaces"),
+), request_body = NewEvent, responses(
+    (status = 200, description = "The result of the one event, or `{\"results\": […]}` for a batch", body = EventResult),
+    (status = 400, description = "`invalid_json`", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "`signature_missing`, `signature_invalid` (also for an unknown source) or `signature_expired`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`event_id_conflict`: the id stands for another event", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "`payload_too_large`: over 1 MiB", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`, `occurred_at_in_future`, `occurred_at_too_old`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn ingest(State(app): State<App>, Path(source): Path<String>, request: Request) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let signed = webhook::Headers {
+        id: header("webhook-id"),
+        timestamp: header("webhook-timestamp"),
+        signature: header("webhook-signature"),
+    };
+    let raw = body::read(request, body::MAX_JSON).await?;
+    let source: Option<SourceId> = source.parse().ok();
+    let known = match source {
+        Some(id) => domain::sources::verification(&app, id).await?.map(|found| (id, found)),
+        None => None,
+    };
+    let secrets = known.as_ref().map(|(_, found)| found.secrets.as_slice()).unwrap_or_default();
+    webhook::verify(secrets, signed, &raw, app.ambient.now()).map_err(ApiError::Signature)?;
+    let Some((source, found)) = known else { return Err(ApiError::Signature(Refusal::Invalid)) };
+    if !body::is_json(&headers) {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let value = body::parse(&raw)?;
+    match value.get("events") {
+        None => {
+            let mut outcomes = domain::events::ingest(&app, found.workspace, source, &[value]).await?;
+            match outcomes.pop() {
+                Some(Outcome::Rejected { error, .. }) => Err(error),
+                Some(outcome) => Ok((StatusCode::OK, Json(EventResult::from(outcome))).into_response()),
+                None => Err(ApiError::Internal(anyhow::anyhow!("an event without an outcome"))),
+            }
+        }
+        Some(Value::Array(events)) if (1..=MAX_BATCH).contains(&events.len()) => {
+            if value.as_object().is_some_and(|object| object.len() > 1) {
+                return Err(ApiError::field("", "unknown_field", "a batch holds `events` and nothing else"));
+            }
+            let outcomes = domain::events::ingest(&app, found.workspace, source, events).await?;
+            let results = outcomes.into_iter().map(EventResult::from).collect();
+            Ok((StatusCode::OK, Json(BatchResults { results })).into_response())
+        }
+        Some(Value::Array(_)) => Err(ApiError::field("/events", "length", "must have 1 to 1,000 events")),
+        Some(_) => Err(ApiError::field("/events", "type", "must be a list of events")),
+    }
 }

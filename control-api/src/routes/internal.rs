@@ -1,10 +1,47 @@
-//! Being written.
+//! Our own worker's door: click batches and fills, signed by a key of `EDGE_SECRETS`. Not part of the public
+//! API and not in its document.
 
+use axum::{
+    Json,
+    extract::{DefaultBodyLimit, State},
+    http::Uri,
+};
+use shared::{click::BatchReceipt, query, record::Fill};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    domain,
+    error::ApiError,
+    http::internal::{FromEdge, MAX_INTERNAL},
+};
 
-/// Paths.
+/// Paths of the internal door.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .route("/internal/v1/clicks", axum::routing::post(clicks))
+        .route("/internal/v1/links", axum::routing::get(fill))
+        .layer(DefaultBodyLimit::max(MAX_INTERNAL))
+}
+
+/// Stores a batch of clicks. Repeating it is safe.
+async fn clicks(State(app): State<App>, FromEdge(raw): FromEdge) -> Result<Json<BatchReceipt>, ApiError> {
+    domain::clicks::ingest(&app, &raw).await.map(Json)
+}
+
+/// The records of a host and slug, straight from the store: what the worker asks where its own store misses.
+async fn fill(State(app): State<App>, uri: Uri, _: FromEdge) -> Result<Json<Fill>, ApiError> {
+    let (mut host, mut slug) = (String::new(), String::new());
+    for pair in query::pairs(uri.query().unwrap_or_default()) {
+        match &*pair.name() {
+            "host" => host = pair.value().into_owned(),
+            "slug" => slug = pair.value().into_owned(),
+            _ => {}
+        }
+    }
+    // Postgres compares texts without NUL only; no name of ours holds one.
+    if host.contains('\0') || slug.contains('\0') {
+        return Ok(Json(Fill { domain: None, link: None }));
+    }
+    domain::records::fill(&app, &host, &slug).await.map(Json)
 }
