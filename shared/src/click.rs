@@ -49,7 +49,7 @@ pub struct Click<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Cow<'a, str>>,
     /// The link's UTM values.
-    #[serde(default, skip_serializing_if = "is_unset")]
+    #[serde(default, skip_serializing_if = "Utm::is_unset")]
     pub utm: Cow<'a, Utm>,
     /// The experiment, where variants were drawn.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -85,10 +85,6 @@ pub struct Click<'a> {
     pub colo: Option<Cow<'a, str>>,
     /// Version of the edge record that served it.
     pub record_version: u64,
-}
-
-fn is_unset(utm: &Cow<'_, Utm>) -> bool {
-    utm.parameters().next().is_none()
 }
 
 /// An id with the key and name it went by at the time.

@@ -215,6 +215,12 @@ pub struct Utm {
 }
 
 impl Utm {
+    /// Whether none is set.
+    #[must_use]
+    pub fn is_unset(&self) -> bool {
+        self.parameters().next().is_none()
+    }
+
     /// Parameter names and values that are set, in the usual order.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         [
@@ -320,7 +326,7 @@ mod tests {
             if let Some(fragment) = &fragment { url = format!("{url}#{fragment}"); }
             let Splice { at, joiner } = Splice::of(&url);
             let spliced = [&url[..at], joiner.as_str(), "nim_ct=T", &url[at..]].concat();
-            prop_assert_eq!(spliced.replacen(&format!("{}nim_ct=T", joiner.as_str()), "", 1), url.clone());
+            prop_assert_eq!(spliced.replacen(&format!("{}nim_ct=T", joiner.as_str()), "", 1), url);
             let parsed = url::Url::parse(&spliced).unwrap();
             prop_assert!(parsed.query_pairs().any(|(name, value)| name == "nim_ct" && value == "T"), "{}", spliced);
             prop_assert_eq!(parsed.fragment().is_some(), fragment.is_some());

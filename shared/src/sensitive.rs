@@ -34,9 +34,7 @@ pub fn rule(url: &str) -> Option<&'static str> {
     let has = |name: &&str| names.iter().any(|there| there == name);
     RULES
         .iter()
-        .find(|rule| {
-            rule.all.iter().all(|name| has(name)) && (rule.any.is_empty() || rule.any.iter().any(|name| has(name)))
-        })
+        .find(|rule| rule.all.iter().all(has) && (rule.any.is_empty() || rule.any.iter().any(has)))
         .map(|rule| rule.name)
         .or_else(|| names.iter().any(|name| is_signature(name)).then_some("signature"))
 }

@@ -143,7 +143,7 @@ mod tests {
             prop_assert_eq!(verify(&ring(NEW), workspace(5), &token), Ok(click), "after rotation");
             prop_assert_eq!(verify(&ring(OLD), workspace(6), &token), Err(InvalidToken), "other workspace");
             let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-            let mut forged = token.clone().into_bytes();
+            let mut forged = token.into_bytes();
             let at = letters.iter().position(|l| *l == forged[flip]).unwrap();
             forged[flip] = letters[at ^ (1 << bit)];
             prop_assert_eq!(verify(&ring(OLD), workspace(5), std::str::from_utf8(&forged).unwrap()), Err(InvalidToken));

@@ -156,7 +156,8 @@ mod tests {
         let stale = Millis(NOW.0 - 301_000);
         let early = Millis(NOW.0 + 301_000);
         let edge = Millis(NOW.0 - 300_000);
-        let table: &[(&str, &str, String, &[u8], Result<(), Refusal>)] = &[
+        type Row<'a> = (&'a str, &'a str, String, &'a [u8], Result<(), Refusal>);
+        let table: &[Row<'_>] = &[
             ("msg_1", &at, good.clone(), b"{}", Ok(())),
             ("msg_1", &at, format!("{wrong} {good}"), b"{}", Ok(())),
             ("msg_1", &at, format!("v1a,AAAA {good}"), b"{}", Ok(())),

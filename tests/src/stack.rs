@@ -1,0 +1,245 @@
+//! One stage per story: a database, a control plane and a worker, each on a free port.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use shared::{
+    KeyRing,
+    internal::{self, Direction},
+};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    actors::{Answer, Team},
+    eventually, now, random,
+};
+
+const OPERATOR_KEY: &str = "operator-operator-operator-operator";
+const TOKEN_SECRETS: &str = "1:token-token-token-token-token-token";
+const EDGE_SECRETS: &str = "1:edge-edge-edge-edge-edge-edge-edge";
+const DATA_KEYS: &str = "1:data-data-data-data-data-data-data";
+
+/// What differs between stages.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether a worker is needed.
+    pub edge: bool,
+}
+
+/// A running stage. Everything on it ends with it.
+pub struct Stack {
+    /// The control plane's address.
+    pub api_url: String,
+    /// The worker's address.
+    pub edge_url: String,
+    /// The stage's database.
+    pub db: PgPool,
+    /// For requests; follows no redirects.
+    pub http: reqwest::Client,
+    database_url: String,
+    folder: PathBuf,
+    control: Option<Child>,
+    _edge: Option<Child>,
+}
+
+impl Stack {
+    /// The whole stage.
+    ///
+    /// # Panics
+    /// Where it can't be set.
+    pub async fn start() -> Self {
+        Self::with(Options { edge: true }).await
+    }
+
+    /// A stage without what a story doesn't need.
+    ///
+    /// # Panics
+    /// Where it can't be set.
+    pub async fn with(options: Options) -> Self {
+        Self::build(options).await.expect("the stage is set; run the stories by `cargo xtask test`")
+    }
+
+    async fn build(options: Options) -> anyhow::Result<Self> {
+        let server = variable("DATABASE_URL")?;
+        let name = format!("story_{:x}", u64::from_be_bytes(random()));
+        let admin = PgPool::connect(&server).await.context("connecting to DATABASE_URL")?;
+        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&admin).await?;
+        admin.close().await;
+        let (base, _) = server.rsplit_once('/').context("DATABASE_URL names no database")?;
+        let database_url = format!("{base}/{name}");
+
+        let (api_port, edge_port) = (free_port()?, free_port()?);
+        let mut stack = Self {
+            api_url: format!("http://127.0.0.1:{api_port}"),
+            edge_url: format!("http://127.0.0.1:{edge_port}"),
+            db: sqlx::postgres::PgPoolOptions::new().max_connections(4).connect_lazy(&database_url)?,
+            http: reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?,
+            folder: std::env::temp_dir().join(&name),
+            database_url,
+            control: None,
+            _edge: None,
+        };
+        std::fs::create_dir_all(&stack.folder)?;
+        let edge = async { if options.edge { edge(&stack.api_url, edge_port).await.map(Some) } else { Ok(None) } };
+        let (edge, control) = tokio::join!(edge, stack.spawn_control());
+        (stack._edge, stack.control) = (edge?, Some(control?));
+        Ok(stack)
+    }
+
+    async fn spawn_control(&self) -> anyhow::Result<Child> {
+        let listen = self.api_url.trim_start_matches("http://");
+        let child = Command::new(variable("NIM_CONTROL_API")?)
+            .arg("serve")
+            .env("DATABASE_URL", &self.database_url)
+            .env("NIM_LISTEN", listen)
+            .env("NIM_OPERATOR_KEY", OPERATOR_KEY)
+            .env("NIM_DATA_KEYS", DATA_KEYS)
+            .env("TOKEN_SECRETS", TOKEN_SECRETS)
+            .env("EDGE_SECRETS", EDGE_SECRETS)
+            .env("NIM_PUBLISHER", "push")
+            .env("NIM_EDGE_URL", &self.edge_url)
+            .env("NIM_EXPORT_URL", format!("file://{}", self.folder.display()))
+            .env("NIM_LOG", std::env::var("NIM_LOG").unwrap_or_else(|_| "error".to_owned()))
+            .env("NIM_LOG_FORMAT", "text")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting control-api (NIM_CONTROL_API)")?;
+        eventually("control-api to be ready", || async {
+            let answer = self.http.get(format!("{}/readyz", self.api_url)).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        Ok(child)
+    }
+
+    /// Kills the control plane with SIGKILL: no goodbye, no flush.
+    ///
+    /// # Panics
+    /// Where it wasn't running.
+    pub async fn kill_control(&mut self) {
+        let mut child = self.control.take().expect("control-api is running");
+        child.kill().await.expect("SIGKILL can be sent");
+    }
+
+    /// Starts the control plane again, on the same address and database.
+    ///
+    /// # Panics
+    /// Where it doesn't start.
+    pub async fn start_control(&mut self) {
+        self.control = Some(self.spawn_control().await.expect("control-api starts again"));
+    }
+
+    /// A request with the operator's key.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn operator(&self, method: reqwest::Method, path: &str, body: &Value) -> Answer {
+        let request = self.http.request(method, format!("{}{path}", self.api_url)).bearer_auth(OPERATOR_KEY);
+        Answer::of(request.json(body).send().await.expect("control-api answers")).await
+    }
+
+    /// A new workspace on the professional plan, with its first admin key.
+    ///
+    /// # Panics
+    /// Where it can't be made.
+    pub async fn team(&self) -> Team<'_> {
+        let slug = format!("team-{:x}", u32::from_be_bytes(random()));
+        let body = json!({"name": "Acme", "slug": slug, "plan": "professional"});
+        let made = self.operator(reqwest::Method::POST, "/v1/workspaces", &body).await.expect(201);
+        Team::new(self, &made)
+    }
+
+    /// A request that our worker would send, signed by it.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn as_edge(&self, path: &str, body: Vec<u8>) -> reqwest::Result<reqwest::Response> {
+        self.sender().post(path, body).await
+    }
+
+    /// Somebody who sends what our worker would, also while the control plane is killed and restarted.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        Sender { http: self.http.clone(), api_url: self.api_url.clone() }
+    }
+
+    /// The secrets that sign click tokens on this stage.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn token_secrets(&self) -> KeyRing {
+        TOKEN_SECRETS.parse().expect("a ring")
+    }
+}
+
+/// Sends what our worker would, signed by it.
+pub struct Sender {
+    http: reqwest::Client,
+    api_url: String,
+}
+
+impl Sender {
+    /// Posts a body to the internal door.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    ///
+    /// # Panics
+    /// Never: the ring is well-formed.
+    pub async fn post(&self, path: &str, body: Vec<u8>) -> reqwest::Result<reqwest::Response> {
+        let ring: KeyRing = EDGE_SECRETS.parse().expect("a ring");
+        let request = internal::Request { method: "POST", target: path, body: &body };
+        let (timestamp, signature) = internal::sign(&ring, Direction::EdgeToControl, request, now());
+        self.http
+            .post(format!("{}{path}", self.api_url))
+            .header(internal::TIMESTAMP_HEADER, timestamp)
+            .header(internal::SIGNATURE_HEADER, signature)
+            .body(body)
+            .send()
+            .await
+    }
+}
+
+async fn edge(api_url: &str, port: u16) -> anyhow::Result<Child> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut child = Command::new(variable("NIM_NODE")?)
+        .arg(root.join("edge-worker/local/serve.mjs"))
+        .args(["--port", &port.to_string(), "--cf", r#"{"country":"JP","region":"Tokyo","city":"Tokyo","colo":"NRT"}"#])
+        .env("CONTROL_API_URL", api_url)
+        .env("TOKEN_SECRETS", TOKEN_SECRETS)
+        .env("EDGE_SECRETS", EDGE_SECRETS)
+        // Held open for as long as the stage stands: the worker ends when it closes.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(if std::env::var_os("NIM_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting the worker (NIM_NODE)")?;
+    let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+    while let Some(line) = lines.next_line().await? {
+        if line.starts_with("ready ") {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(child);
+        }
+    }
+    bail!("the worker ended before it was ready; set NIM_LOG=info to see why")
+}
+
+fn variable(name: &str) -> anyhow::Result<String> {
+    std::env::var(name).with_context(|| format!("{name} is not set; run the stories by `cargo xtask test`"))
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

@@ -1,0 +1,6 @@
+//! The stories, one binary: it is linked once and runs them side by side.
+
+mod delivery;
+mod doors;
+mod history;
+mod main_job;
