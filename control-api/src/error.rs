@@ -59,6 +59,16 @@ pub enum ApiError {
     /// 422, with every fault.
     #[error("{} of the request {}", faults(.0.len()), if .0.len() == 1 { "is wrong" } else { "are wrong" })]
     Validation(Vec<FieldFault>),
+    /// 422: the request is well-formed, but the object that a field names may not be used so.
+    #[error("{detail}")]
+    Rule {
+        /// Such as `partner_not_active`.
+        code: &'static str,
+        /// The field.
+        pointer: &'static str,
+        /// What stands against it and what to do.
+        detail: String,
+    },
     /// 422: the idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request; take a new key")]
     IdempotencyKeyReused,
@@ -149,6 +159,7 @@ impl ApiError {
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Validation(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
+            Self::Rule { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -186,7 +197,11 @@ impl IntoResponse for ApiError {
             detail,
             code: code.to_owned(),
             request_id: request_id::current(),
-            errors: if let Self::Validation(errors) = self { errors } else { vec![] },
+            errors: match self {
+                Self::Validation(errors) => errors,
+                Self::Rule { code, pointer, detail } => vec![FieldFault::new(pointer, code, detail)],
+                _ => vec![],
+            },
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
