@@ -59,14 +59,14 @@ pub enum ApiError {
     /// 422, with every fault.
     #[error("{} of the request {}", faults(.0.len()), if .0.len() == 1 { "is wrong" } else { "are wrong" })]
     Validation(Vec<FieldFault>),
-    /// 422: a rule with a code of its own.
+    /// 422: the request is well-formed, but a rule with a code of its own stands against it.
     #[error("{detail}")]
     Rule {
-        /// Stable code.
+        /// Stable, such as `partner_not_active`.
         code: &'static str,
-        /// JSON pointer to the field at fault.
-        pointer: String,
-        /// What is wrong and what to do.
+        /// JSON pointer to the field.
+        pointer: &'static str,
+        /// What stands against it and what to do.
         detail: String,
     },
     /// 422: the idempotency key was used for another request.

@@ -1,1 +1,200 @@
-//! Being written.
+//! Branded domains.
+
+use serde::Serialize;
+use shared::{
+    id::{Domain as Kind, DomainId, WorkspaceId},
+    name::Hostname,
+};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::{http::page::PageQuery, time::At};
+
+shared::text_enum! {
+    /// The state of a domain.
+    pub enum DomainStatus {
+        /// Its links redirect.
+        Active = "active",
+        /// It is as if it weren't there.
+        Archived = "archived",
+    }
+}
+
+/// A domain, as the API shows it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Domain {
+    /// Its id.
+    #[schema(value_type = String, example = "dom_01h455vb4pex5vsknk084sn02q")]
+    pub id: DomainId,
+    /// Its immutable name, in lower case, international names as punycode.
+    #[schema(example = "go.acme.com")]
+    pub hostname: String,
+    /// `active` or `archived`.
+    #[schema(value_type = String, example = "active")]
+    pub status: DomainStatus,
+    /// Where its `/` leads.
+    pub root_redirect_url: Option<String>,
+    /// Where visitors of unknown and inactive links go.
+    pub not_found_url: Option<String>,
+    /// Raised by every change.
+    pub version: i64,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: At,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: At,
+}
+
+/// A domain wherever one is named: by id or hostname.
+#[derive(Debug, Clone)]
+pub enum DomainRef {
+    /// By its id.
+    Id(DomainId),
+    /// By its name.
+    Hostname(Hostname),
+}
+
+impl std::str::FromStr for DomainRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // No hostname holds a `_`, so the two never mix.
+        if text.starts_with("dom_") {
+            return text.parse().map(Self::Id).map_err(|error: shared::id::IdError| error.to_string());
+        }
+        hostname(text).map(Self::Hostname)
+    }
+}
+
+/// Reads a hostname as people write it: any case, international characters (UTS #46).
+///
+/// # Errors
+/// A sentence that names the rule.
+pub fn hostname(text: &str) -> Result<Hostname, String> {
+    // Bounds the work on a text that can't become one anyway.
+    if text.len() > 1_000 {
+        return Err("must have 1 to 253 characters".to_owned());
+    }
+    let ascii = idna::domain_to_ascii(text).map_err(|_| "must be a hostname such as go.example.com".to_owned())?;
+    Hostname::parse(&ascii).map_err(str::to_owned)
+}
+
+impl DomainRef {
+    fn parts(&self) -> (Option<Uuid>, Option<&str>) {
+        match self {
+            Self::Id(id) => (Some(id.uuid()), None),
+            Self::Hostname(hostname) => (None, Some(hostname.as_str())),
+        }
+    }
+}
+
+macro_rules! select {
+    ($tail:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Domain,
+            r#"select id as "id: DomainId", hostname, status as "status: DomainStatus", root_redirect_url, not_found_url,
+               version, created_at as "created_at: At", updated_at as "updated_at: At" from domains "# + $tail,
+            $($argument),+
+        )
+    };
+}
+
+/// A page of domains in one of these states, or whose name contains a text.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    status: Option<DomainStatus>,
+    q: Option<&str>,
+    page: &PageQuery<Kind>,
+) -> sqlx::Result<Vec<Domain>> {
+    select!(
+        "where workspace_id = $1 and ($2::text is null or status = $2) and ($3::text is null or hostname ilike $3)
+           and ($4::uuid is null or id < $4)
+         order by id desc limit $5",
+        workspace.uuid(),
+        status.map(DomainStatus::as_str),
+        q.map(super::containing),
+        page.before_uuid(),
+        page.fetch()
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A domain named in any way.
+///
+/// # Errors
+/// The database's.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    reference: &DomainRef,
+) -> sqlx::Result<Option<Domain>> {
+    let (id, hostname) = reference.parts();
+    select!("where workspace_id = $1 and (id = $2 or hostname = $3)", workspace.uuid(), id, hostname)
+        .fetch_optional(db)
+        .await
+}
+
+/// A domain named in any way, its row locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    reference: &DomainRef,
+) -> sqlx::Result<Option<Domain>> {
+    let (id, hostname) = reference.parts();
+    select!("where workspace_id = $1 and (id = $2 or hostname = $3) for update", workspace.uuid(), id, hostname)
+        .fetch_optional(db)
+        .await
+}
+
+/// Stores a new domain.
+///
+/// # Errors
+/// The database's; `domains_hostname_unique` where any workspace has the hostname.
+pub async fn insert(db: &mut PgConnection, workspace: WorkspaceId, domain: &Domain) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into domains (workspace_id, id, hostname, status, root_redirect_url, not_found_url, created_at, \
+         updated_at) values ($1, $2, $3, $4, $5, $6, $7, $7)",
+        workspace.uuid(),
+        domain.id.uuid(),
+        domain.hostname,
+        domain.status.as_str(),
+        domain.root_redirect_url,
+        domain.not_found_url,
+        domain.created_at.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Stores a changed domain; raises its version.
+///
+/// # Errors
+/// The database's.
+pub async fn update(db: &mut PgConnection, workspace: WorkspaceId, domain: &mut Domain, at: At) -> sqlx::Result<()> {
+    domain.version += 1;
+    domain.updated_at = at;
+    sqlx::query!(
+        "update domains set status = $3, root_redirect_url = $4, not_found_url = $5, version = $6, updated_at = $7 \
+         where workspace_id = $1 and id = $2",
+        workspace.uuid(),
+        domain.id.uuid(),
+        domain.status.as_str(),
+        domain.root_redirect_url,
+        domain.not_found_url,
+        domain.version,
+        domain.updated_at.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

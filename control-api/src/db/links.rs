@@ -1,1 +1,339 @@
-//! Being written.
+//! Links, shown with the assignment in force.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    click::Named,
+    destination::{CustomQuery, Utm},
+    id::{AssignmentId, DomainId, Link as Kind, LinkId, Partner, PartnerId, Program, ProgramId, WorkspaceId},
+    record::{ClickTokenMode, LinkStatus},
+};
+use sqlx::{PgConnection, PgExecutor, types::Json};
+
+use crate::{
+    http::{
+        page::PageQuery,
+        reference::{NamedObject, named},
+    },
+    time::At,
+};
+
+/// A link, as stored.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Link {
+    /// Its id.
+    #[schema(value_type = String, example = "lnk_01h455vb4pex5vsknk084sn02q")]
+    pub id: LinkId,
+    /// Its domain's hostname.
+    #[schema(example = "go.acme.com")]
+    pub domain: String,
+    /// Its domain.
+    #[schema(value_type = String, example = "dom_01h455vb4pex5vsknk084sn02q")]
+    pub domain_id: DomainId,
+    /// Its path, without the leading `/`. Case-sensitive.
+    #[schema(example = "nomura")]
+    pub slug: String,
+    /// Where it leads, byte for byte as given.
+    pub destination: String,
+    /// For people.
+    pub title: Option<String>,
+    /// `active`, `paused` or `archived`.
+    #[schema(value_type = String, example = "active")]
+    pub status: LinkStatus,
+    /// Whether conversions are tracked.
+    pub conversion_tracking: bool,
+    /// When visitors carry a click token: `auto`, `always` or `never`.
+    #[schema(value_type = String, example = "auto")]
+    pub click_token: ClickTokenMode,
+    /// UTM values added to the destination.
+    #[schema(value_type = Object)]
+    pub utm: Utm,
+    /// Query parameters added to the destination, at most 20.
+    #[schema(value_type = Object)]
+    pub custom_query: CustomQuery,
+    /// Weighted alternatives to the destination; where there are any, one of them is taken.
+    pub variants: Vec<Variant>,
+    /// The name of the experiment that the variants belong to.
+    pub experiment_key: Option<String>,
+    /// Whether the visitor's own query goes along.
+    pub forward_query: bool,
+    /// From when on it redirects no longer.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<At>,
+    /// Where visitors go when it doesn't redirect.
+    pub expired_url: Option<String>,
+    /// Tags, sorted.
+    pub tags: Vec<String>,
+    /// Whom its clicks belong to now.
+    pub assignment: Option<CurrentAssignment>,
+    /// Raised by every change of the link itself.
+    pub version: i64,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: At,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: At,
+}
+
+/// A weighted alternative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Variant {
+    /// Unique within the link.
+    pub key: String,
+    /// Where it leads.
+    pub destination: String,
+    /// Its share, relative to the sum of all: 1 to 1,000.
+    pub weight: u32,
+}
+
+/// The assignment in force.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct CurrentAssignment {
+    /// Its id.
+    #[schema(value_type = String, example = "asg_01h455vb4pex5vsknk084sn02q")]
+    pub id: AssignmentId,
+    /// The partner.
+    #[schema(value_type = NamedObject)]
+    pub partner: Named<'static, Partner>,
+    /// The program, if any.
+    #[schema(value_type = Option<NamedObject>)]
+    pub program: Option<Named<'static, Program>>,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: At,
+}
+
+struct Row {
+    id: LinkId,
+    domain: String,
+    domain_id: DomainId,
+    slug: String,
+    destination: String,
+    title: Option<String>,
+    status: LinkStatus,
+    conversion_tracking: bool,
+    click_token: ClickTokenMode,
+    utm: Json<Utm>,
+    custom_query: Json<CustomQuery>,
+    variants: Json<Vec<Variant>>,
+    experiment_key: Option<String>,
+    forward_query: bool,
+    expires_at: Option<At>,
+    expired_url: Option<String>,
+    tags: Vec<String>,
+    version: i64,
+    created_at: At,
+    updated_at: At,
+    assignment_id: Option<AssignmentId>,
+    started_at: Option<At>,
+    partner_id: Option<PartnerId>,
+    partner_key: Option<String>,
+    partner_name: Option<String>,
+    program_id: Option<ProgramId>,
+    program_key: Option<String>,
+    program_name: Option<String>,
+}
+
+impl From<Row> for Link {
+    fn from(row: Row) -> Self {
+        let partner = named(row.partner_id, row.partner_key, row.partner_name);
+        let program = named(row.program_id, row.program_key, row.program_name);
+        let assignment = match (row.assignment_id, partner, row.started_at) {
+            (Some(id), Some(partner), Some(started_at)) => Some(CurrentAssignment { id, partner, program, started_at }),
+            _ => None,
+        };
+        Self {
+            id: row.id,
+            domain: row.domain,
+            domain_id: row.domain_id,
+            slug: row.slug,
+            destination: row.destination,
+            title: row.title,
+            status: row.status,
+            conversion_tracking: row.conversion_tracking,
+            click_token: row.click_token,
+            utm: row.utm.0,
+            custom_query: row.custom_query.0,
+            variants: row.variants.0,
+            experiment_key: row.experiment_key,
+            forward_query: row.forward_query,
+            expires_at: row.expires_at,
+            expired_url: row.expired_url,
+            tags: row.tags,
+            assignment,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+macro_rules! select {
+    ($tail:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"select l.id as "id: LinkId", d.hostname as domain, l.domain_id as "domain_id: DomainId", l.slug,
+               l.destination, l.title, l.status as "status: LinkStatus", l.conversion_tracking,
+               l.click_token as "click_token: ClickTokenMode", l.utm as "utm: Json<Utm>",
+               l.custom_query as "custom_query: Json<CustomQuery>", l.variants as "variants: Json<Vec<Variant>>",
+               l.experiment_key, l.forward_query, l.expires_at as "expires_at: At", l.expired_url, l.tags, l.version,
+               l.created_at as "created_at: At", l.updated_at as "updated_at: At",
+               a.id as "assignment_id?: AssignmentId", a.started_at as "started_at?: At",
+               r.id as "partner_id?: PartnerId", r.key as "partner_key?", r.display_name as "partner_name?",
+               p.id as "program_id?: ProgramId", p.key as "program_key?", p.name as "program_name?"
+               from links l
+               join domains d on d.workspace_id = l.workspace_id and d.id = l.domain_id
+               left join assignments a on a.workspace_id = l.workspace_id and a.link_id = l.id and a.ended_at is null
+               left join partners r on r.workspace_id = a.workspace_id and r.id = a.partner_id
+               left join programs p on p.workspace_id = a.workspace_id and p.id = a.program_id "# + $tail,
+            $($argument),+
+        )
+    };
+}
+
+/// Which links to list.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only these states.
+    pub statuses: Vec<String>,
+    /// Only links assigned to this partner now.
+    pub partner: Option<PartnerId>,
+    /// Only links assigned within this program now.
+    pub program: Option<ProgramId>,
+    /// Only links of this domain.
+    pub domain: Option<DomainId>,
+    /// Only links with this tag.
+    pub tag: Option<String>,
+    /// Part of the title, destination or short URL.
+    pub q: Option<String>,
+}
+
+/// A page of links.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    page: &PageQuery<Kind>,
+) -> sqlx::Result<Vec<Link>> {
+    let rows = select!(
+        "where l.workspace_id = $1 and l.status = any($2)
+           and ($3::uuid is null or a.partner_id = $3)
+           and ($4::uuid is null or a.program_id = $4)
+           and ($5::uuid is null or l.domain_id = $5)
+           and ($6::text is null or l.tags @> array[$6])
+           and ($7::text is null or l.title ilike $7 or l.destination ilike $7
+                or 'https://' || d.hostname || '/' || l.slug ilike $7)
+           and ($8::uuid is null or l.id < $8)
+         order by l.id desc limit $9",
+        workspace.uuid(),
+        &filter.statuses,
+        filter.partner.map(PartnerId::uuid),
+        filter.program.map(ProgramId::uuid),
+        filter.domain.map(DomainId::uuid),
+        filter.tag.as_deref(),
+        filter.q.as_deref().map(super::containing),
+        page.before_uuid(),
+        page.fetch()
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Link::from).collect())
+}
+
+/// One link.
+///
+/// # Errors
+/// The database's.
+pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: LinkId) -> sqlx::Result<Option<Link>> {
+    let row = select!("where l.workspace_id = $1 and l.id = $2", workspace.uuid(), id.uuid());
+    Ok(row.fetch_optional(db).await?.map(Link::from))
+}
+
+/// One link, its row locked until the transaction ends. The lock comes first and by itself, so that the
+/// assignment read after it is the one in force.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(db: &mut PgConnection, workspace: WorkspaceId, id: LinkId) -> sqlx::Result<Option<Link>> {
+    sqlx::query_scalar!(
+        "select id from links where workspace_id = $1 and id = $2 for update",
+        workspace.uuid(),
+        id.uuid()
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    get(db, workspace, id).await
+}
+
+/// Stores a new link, without its assignment. `false` where the slug is taken on its domain: the transaction
+/// goes on, so that another slug can be tried.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(db: &mut PgConnection, workspace: WorkspaceId, link: &Link) -> sqlx::Result<bool> {
+    let stored = sqlx::query!(
+        "insert into links (workspace_id, id, domain_id, slug, destination, title, status, conversion_tracking, \
+         click_token, utm, custom_query, variants, experiment_key, forward_query, expires_at, expired_url, tags, \
+         created_at, updated_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18) \
+         on conflict on constraint links_slug_unique do nothing",
+        workspace.uuid(),
+        link.id.uuid(),
+        link.domain_id.uuid(),
+        link.slug,
+        link.destination,
+        link.title,
+        link.status.as_str(),
+        link.conversion_tracking,
+        link.click_token.as_str(),
+        Json(&link.utm) as _,
+        Json(&link.custom_query) as _,
+        Json(&link.variants) as _,
+        link.experiment_key,
+        link.forward_query,
+        link.expires_at.map(|at| at.0),
+        link.expired_url,
+        &link.tags,
+        link.created_at.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(stored.rows_affected() == 1)
+}
+
+/// Stores a changed link, without its assignment; raises its version.
+///
+/// # Errors
+/// The database's.
+pub async fn update(db: &mut PgConnection, workspace: WorkspaceId, link: &mut Link, at: At) -> sqlx::Result<()> {
+    link.version += 1;
+    link.updated_at = at;
+    sqlx::query!(
+        "update links set destination = $3, title = $4, status = $5, conversion_tracking = $6, click_token = $7, \
+         utm = $8, custom_query = $9, variants = $10, experiment_key = $11, forward_query = $12, expires_at = $13, \
+         expired_url = $14, tags = $15, version = $16, updated_at = $17 where workspace_id = $1 and id = $2",
+        workspace.uuid(),
+        link.id.uuid(),
+        link.destination,
+        link.title,
+        link.status.as_str(),
+        link.conversion_tracking,
+        link.click_token.as_str(),
+        Json(&link.utm) as _,
+        Json(&link.custom_query) as _,
+        Json(&link.variants) as _,
+        link.experiment_key,
+        link.forward_query,
+        link.expires_at.map(|at| at.0),
+        link.expired_url,
+        &link.tags,
+        link.version,
+        link.updated_at.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -10,6 +10,7 @@ pub mod events;
 pub mod exports;
 pub mod links;
 pub mod outbox;
+pub mod partner_notes;
 pub mod partners;
 pub mod programs;
 pub mod records;

@@ -242,7 +242,7 @@ fn read(app: &App, workspace: WorkspaceId, source: SourceId, value: &Value) -> R
     }
     fields.finish()?;
     let ahead = row.occurred_at.millis().since(now);
-    let rule = |code, detail: &str| ApiError::Rule { code, pointer: "/occurred_at".into(), detail: detail.into() };
+    let rule = |code, detail: &str| ApiError::Rule { code, pointer: "/occurred_at", detail: detail.into() };
     if ahead > MAX_AHEAD_MILLIS {
         return Err(rule(
             "occurred_at_in_future",

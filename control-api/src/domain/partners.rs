@@ -1,1 +1,186 @@
-//! Being written.
+//! What a partner may be, and how its personal data is erased.
+
+use serde_json::{Map, Value};
+use shared::{
+    click::Named,
+    id::{ApiKeyId, PartnerId, Program as ProgramKind},
+    name::Key,
+};
+
+use crate::{
+    db::{
+        self,
+        partner_notes::Note,
+        partners::{Invite, Partner, Relationship},
+        programs::Status,
+    },
+    domain::keys,
+    error::{ApiError, OnConstraint as _},
+    http::{
+        fields::{Fields, Parsed, email, line, metadata, tags, text, time, word},
+        mutation::Mutation,
+        reference::Reference,
+    },
+    time::At,
+};
+
+/// The largest metadata, in bytes as JSON.
+const MAX_METADATA: usize = 8_192;
+
+/// An empty partner, for a create to fill.
+#[must_use]
+pub fn draft(id: PartnerId, now: At) -> Partner {
+    Partner {
+        id,
+        key: String::new(),
+        display_name: String::new(),
+        status: Status::Active,
+        relationship: Relationship::Approved,
+        contact_name: None,
+        contact_email: None,
+        external_id: None,
+        invite: None,
+        tags: vec![],
+        primary_program: None,
+        metadata: Map::new(),
+        active_links: 0,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        erased_at: None,
+    }
+}
+
+/// A primary program that a body names and nobody has looked up yet.
+pub struct Primary(Option<Reference<ProgramKind>>);
+
+/// Reads what a body says into a partner.
+pub fn read(fields: &mut Fields<'_>, partner: &mut Partner) -> Primary {
+    fields.set("display_name", &mut partner.display_name, line(200));
+    fields.set("status", &mut partner.status, word);
+    fields.set("relationship", &mut partner.relationship, word);
+    fields.set_option("contact_name", &mut partner.contact_name, line(200));
+    fields.set_option("contact_email", &mut partner.contact_email, email);
+    fields.set_option("external_id", &mut partner.external_id, line(255));
+    let mut invite = partner.invite.take().unwrap_or_default();
+    fields.nested("invite", &mut invite, |fields, invite| {
+        fields.set_option("sent_at", &mut invite.sent_at, time);
+        fields.set_option("channel", &mut invite.channel, line(100));
+        fields.set_option("message", &mut invite.message, text(5_000));
+    });
+    partner.invite = (invite != Invite::default()).then_some(invite);
+    fields.set_or_empty("tags", &mut partner.tags, tags);
+    fields.merge("metadata", &mut partner.metadata, own_object);
+    if fields.mentions("primary_program") && !fields.has("primary_program") {
+        partner.primary_program = None;
+    }
+    Primary(fields.get("primary_program", word))
+}
+
+fn own_object(value: &Value) -> Parsed<Map<String, Value>> {
+    metadata(MAX_METADATA)(value).map(|value| match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    })
+}
+
+async fn set_primary(change: &mut Mutation, partner: &mut Partner, primary: Primary) -> Result<(), ApiError> {
+    let Some(reference) = primary.0 else { return Ok(()) };
+    let workspace = change.workspace();
+    let missing = ApiError::NotFound("program");
+    let Some(id) = db::programs::find(change.db(), workspace, &reference).await? else { return Err(missing) };
+    let program = db::programs::get(change.db(), workspace, id).await?.ok_or(missing)?;
+    partner.primary_program = Some(Named { id, key: program.key.into(), name: program.name.into() });
+    Ok(())
+}
+
+fn external_id_taken(partner: &Partner) -> ApiError {
+    let external = partner.external_id.as_deref().unwrap_or_default();
+    ApiError::Conflict { code: "conflict", detail: format!("another partner has the external_id {external}") }
+}
+
+/// Stores a new partner.
+///
+/// # Errors
+/// 404 where the primary program doesn't exist; 409 where the key or external id is taken.
+pub async fn create(
+    change: &mut Mutation,
+    partner: &mut Partner,
+    asked: Option<Key>,
+    primary: Primary,
+) -> Result<(), ApiError> {
+    let workspace = change.workspace();
+    set_primary(change, partner, primary).await?;
+    partner.key = keys::free(change, keys::Of::Partner, asked, &partner.display_name).await?.to_string();
+    match db::partners::insert(change.db(), workspace, partner).await {
+        Err(sqlx::Error::Database(cause)) if cause.constraint() == Some("partners_external_id_unique") => {
+            return Err(external_id_taken(partner));
+        }
+        stored => stored.on_constraint("partners_key_unique", || ApiError::Conflict {
+            code: "conflict",
+            detail: format!("the key {} is taken; choose another", partner.key),
+        })?,
+    }
+    change.audit("partner.create", partner.id, None::<&()>, Some(partner)).await
+}
+
+/// Stores a changed partner. A rename and a change of status reach the edge.
+///
+/// # Errors
+/// 404 where the primary program doesn't exist; 409 where the external id is taken.
+pub async fn update(
+    change: &mut Mutation,
+    before: &Partner,
+    partner: &mut Partner,
+    primary: Primary,
+) -> Result<(), ApiError> {
+    let workspace = change.workspace();
+    let now = change.app().ambient.at();
+    set_primary(change, partner, primary).await?;
+    db::partners::update(change.db(), workspace, partner, now)
+        .await
+        .on_constraint("partners_external_id_unique", || external_id_taken(partner))?;
+    if before.display_name != partner.display_name || before.status != partner.status {
+        db::outbox::touch_links_of_partner(change.db(), workspace, partner.id).await?;
+    }
+    change.audit("partner.update", partner.id, Some(before), Some(partner)).await
+}
+
+/// Writes a note on a partner.
+///
+/// # Errors
+/// 404 where there is no such partner.
+pub async fn note(
+    change: &mut Mutation,
+    by: ApiKeyId,
+    partner: &Reference<shared::id::Partner>,
+    text: String,
+) -> Result<Note, ApiError> {
+    let workspace = change.workspace();
+    // Locked, so that an erasure running at the same time comes before or after, never in between.
+    let partner = db::partners::lock(change.db(), workspace, partner).await?.ok_or(ApiError::NotFound("partner"))?;
+    let ambient = &change.app().ambient;
+    let note = Note { id: ambient.id(), partner_id: partner.id, author: by, text, created_at: ambient.at() };
+    db::partner_notes::insert(change.db(), workspace, &note).await?;
+    change.audit("note.create", note.id, None::<&()>, Some(&note)).await?;
+    Ok(note)
+}
+
+/// Erases a locked partner's personal data: contact, invitation, metadata, the texts of notes, and their copies.
+/// Ids, keys and the display name stay, because clicks and conversions are told apart by them.
+///
+/// # Errors
+/// The database's.
+pub async fn erase(change: &mut Mutation, mut partner: Partner) -> Result<Partner, ApiError> {
+    let workspace = change.workspace();
+    let now = change.app().ambient.at();
+    partner.contact_name = None;
+    partner.contact_email = None;
+    partner.invite = None;
+    partner.metadata.clear();
+    partner.erased_at = Some(now);
+    db::partners::update(change.db(), workspace, &mut partner, now).await?;
+    db::partner_notes::erase(change.db(), workspace, partner.id).await?;
+    change.audit("partner.erase", partner.id, None::<&()>, Some(&partner)).await?;
+    Ok(partner)
+}

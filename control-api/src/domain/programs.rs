@@ -8,6 +8,7 @@ use crate::{
         self,
         programs::{Program, ProgramKind, RewardTerms, Status},
     },
+    domain::keys,
     error::{ApiError, OnConstraint as _},
     http::{
         fields::{Fields, Parsed, currency, custom_query, email, fault, integer, line, small, text, web_url, word},
@@ -53,12 +54,7 @@ pub fn read(fields: &mut Fields<'_>, program: &mut Program) {
     fields.set_option("help_url", &mut program.help_url, web_url);
     fields.set_option("application_url", &mut program.application_url, web_url);
     fields.utm(&mut program.utm);
-    if fields.mentions("custom_query") && !fields.has("custom_query") {
-        program.custom_query.clear();
-    }
-    let mut query = None;
-    fields.set_option("custom_query", &mut query, custom_query);
-    program.custom_query = query.unwrap_or_else(|| std::mem::take(&mut program.custom_query));
+    fields.merge("custom_query", &mut program.custom_query, custom_query);
     fields.set_option("reward_terms", &mut program.reward_terms, reward_terms);
     fields.set_option("attribution_window_days", &mut program.attribution_window_days, small(1..=365));
 }
@@ -110,32 +106,13 @@ fn reward_terms(value: &Value) -> Parsed<RewardTerms> {
     fields.finish().map(|()| terms).map_err(crate::http::fields::inner_faults)
 }
 
-/// The key a create asks for, or one made of the name that is free.
-///
-/// # Errors
-/// The database's.
-pub async fn free_key(change: &mut Mutation, asked: Option<Key>, name: &str) -> Result<Key, ApiError> {
-    if let Some(key) = asked {
-        return Ok(key);
-    }
-    let workspace = change.workspace();
-    let base = Key::from_name(name, "program");
-    let mut key = base.clone();
-    let mut number = 2;
-    while db::programs::key_is_taken(change.db(), workspace, key.as_str()).await? {
-        key = base.numbered(number);
-        number += 1;
-    }
-    Ok(key)
-}
-
 /// Stores a new program with its terms.
 ///
 /// # Errors
 /// 409 where the key is taken.
 pub async fn create(change: &mut Mutation, program: &mut Program, asked: Option<Key>) -> Result<(), ApiError> {
     let workspace = change.workspace();
-    program.key = free_key(change, asked, &program.name).await?.to_string();
+    program.key = keys::free(change, keys::Of::Program, asked, &program.name).await?.to_string();
     db::programs::insert(change.db(), workspace, program).await.on_constraint("programs_key_unique", || {
         ApiError::Conflict { code: "conflict", detail: format!("the key {} is taken; choose another", program.key) }
     })?;

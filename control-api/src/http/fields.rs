@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::{
     destination::{self, CustomQuery, Destination, Utm},
@@ -127,6 +128,38 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Reads a field that is never absent but may be empty, such as a list; `null` empties it.
+    pub fn set_or_empty<T: Default>(
+        &mut self,
+        name: &'static str,
+        slot: &mut T,
+        parse: impl FnOnce(&Value) -> Parsed<T>,
+    ) {
+        let mut read = None;
+        let emptied = self.mentions(name) && !self.has(name);
+        self.set_option(name, &mut read, parse);
+        match read {
+            Some(value) => *slot = value,
+            None if emptied => *slot = T::default(),
+            None => {}
+        }
+    }
+
+    /// Reads an object whose names are the customer's own. A patch is merged into what is there, then the
+    /// whole is read, so that its bounds hold for the whole.
+    pub fn merge<T: Default + Serialize>(
+        &mut self,
+        name: &'static str,
+        slot: &mut T,
+        parse: impl FnOnce(&Value) -> Parsed<T>,
+    ) {
+        let mut whole = serde_json::to_value(&*slot).unwrap_or_default();
+        self.set_or_empty(name, slot, |patch| {
+            merge_patch(&mut whole, patch);
+            parse(&whole)
+        });
+    }
+
     /// Reads a field that exists only in this request.
     pub fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&Value) -> Parsed<T>) -> Option<T> {
         let mut slot = None;
@@ -177,6 +210,23 @@ impl<'a> Fields<'a> {
             fields.set_option("term", &mut utm.term, text(255));
             fields.set_option("content", &mut utm.content, text(255));
         });
+    }
+}
+
+/// RFC 7396, section 2.
+fn merge_patch(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else { return target.clone_from(patch) };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    if let Value::Object(target) = target {
+        for (name, value) in patch {
+            if value.is_null() {
+                target.remove(name);
+            } else {
+                merge_patch(target.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
     }
 }
 
@@ -421,5 +471,20 @@ mod tests {
         fields.finish().unwrap();
         assert_eq!((a, b.as_deref(), c.as_deref()), (None, Some("new"), Some("old")));
         assert_eq!(utm, Utm { medium: Some("m".into()), term: Some("t".into()), ..Utm::default() });
+    }
+
+    #[test]
+    fn patches_merge_objects_of_free_names() {
+        let body = json!({"query": {"a": null, "b": "2"}, "gone": null, "bad": {"d": 1}});
+        let mut fields = Fields::of(&body).unwrap();
+        let stored = || CustomQuery::from([("a".to_owned(), "1".to_owned()), ("c".to_owned(), "3".to_owned())]);
+        let (mut query, mut gone, mut bad) = (stored(), stored(), stored());
+        fields.merge("query", &mut query, custom_query);
+        fields.merge("gone", &mut gone, custom_query);
+        fields.merge("bad", &mut bad, custom_query);
+        let Err(ApiError::Validation(faults)) = fields.finish() else { panic!("no faults") };
+        assert_eq!((faults.len(), faults[0].pointer.as_str()), (1, "/bad/d"));
+        assert_eq!(query, CustomQuery::from([("b".to_owned(), "2".to_owned()), ("c".to_owned(), "3".to_owned())]));
+        assert_eq!((gone, bad), (CustomQuery::new(), stored()));
     }
 }

@@ -1,6 +1,9 @@
 //! How partners and programs are named wherever they are named: by id, `key:<key>` or `ext:<external id>`.
 
-use shared::id::{Id, Kind};
+use shared::{
+    click::Named,
+    id::{Id, Kind},
+};
 
 /// One way to name an object of kind `K`.
 pub enum Reference<K> {
@@ -16,7 +19,8 @@ impl<K: Kind> std::str::FromStr for Reference<K> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
+        // Postgres has no text with U+0000, so nothing is called that.
+        match text.split_once(':').filter(|_| !text.contains('\0')) {
             Some(("key", key)) if !key.is_empty() => Ok(Self::Key(key.to_owned())),
             Some(("ext", external)) if !external.is_empty() => Ok(Self::External(external.to_owned())),
             _ => text
@@ -37,4 +41,22 @@ impl<K> Reference<K> {
             Self::External(external) => (None, None, Some(external)),
         }
     }
+}
+
+/// A partner or program as other objects show it.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes `shared::click::Named`, which knows nothing of documents.
+pub struct NamedObject {
+    /// Its id.
+    id: String,
+    /// Its immutable key.
+    key: String,
+    /// Its name now.
+    name: String,
+}
+
+/// An object by three columns of an outer join.
+#[must_use]
+pub fn named<K>(id: Option<Id<K>>, key: Option<String>, name: Option<String>) -> Option<Named<'static, K>> {
+    Some(Named { id: id?, key: key?.into(), name: name?.into() })
 }

@@ -1,10 +1,124 @@
-//! Being written.
+//! `/v1/links/{id}/assignment` and its history. A change affects future clicks only.
 
-use utoipa_axum::router::OpenApiRouter;
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use shared::id::LinkId;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    db::{self, assignments::Assignment},
+    domain::{
+        self,
+        assignments::{Warned, Wish},
+    },
+    error::{ApiError, Problem},
+    http::{
+        auth::{Assign, Auth, ReadPartners},
+        body::JsonBody,
+        fields::Fields,
+        mutation::{Attempt, Mutation},
+        page::{Page, PageQuery},
+        params::Params,
+    },
+};
 
-/// Paths.
+/// Paths of assignments.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(put, end)).routes(routes!(history))
+}
+
+/// Whom a link is to belong to.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes a body that is read field by field.
+struct NewAssignment {
+    /// Id, `key:…` or `ext:…`.
+    #[schema(example = "key:nomura")]
+    partner: String,
+    /// Id or `key:…`. Default: the partner's primary program; `null`: none.
+    program: Option<String>,
+    /// Copies the program's UTM values and custom query onto the link, over values of the same name. Default: false.
+    apply_program_defaults: Option<bool>,
+}
+
+/// Assign a link to a partner, from now on; the same partner and program again change nothing
+#[utoipa::path(put, path = "/v1/links/{id}/assignment", tag = "assignments", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id of the link"),
+), request_body = NewAssignment, responses(
+    (status = 200, description = "The assignment in force", body = Warned<Assignment>),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such link, partner or program", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`, `partner_not_active`, `program_not_active`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn put(
+    State(app): State<App>,
+    auth: Auth<Assign>,
+    attempt: Attempt,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let link = parse(&id)?;
+    let mut fields = Fields::of(&body.value)?;
+    fields.require(&["partner"]);
+    let wish = Wish::read(&mut fields);
+    fields.finish()?;
+    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let assigned = domain::assignments::put(&mut change, auth.key, link, &wish).await?;
+    change.finish(StatusCode::OK, &assigned).await
+}
+
+/// Take a link off its partner, from now on; repeated, it answers the same
+#[utoipa::path(delete, path = "/v1/links/{id}/assignment", tag = "assignments", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id of the link"),
+), responses(
+    (status = 200, description = "The assignment that was ended, now or before", body = Assignment),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such link, or it never had an assignment", body = Problem, content_type = "application/problem+json"),
+))]
+async fn end(
+    State(app): State<App>,
+    auth: Auth<Assign>,
+    attempt: Attempt,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let link = parse(&id)?;
+    let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
+    let ended = domain::assignments::end(&mut change, auth.key, link).await?;
+    change.finish(StatusCode::OK, &ended).await
+}
+
+/// List whom a link belonged to, newest first
+#[utoipa::path(get, path = "/v1/links/{id}/assignments", tag = "assignments", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id of the link"),
+    ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses(
+    (status = 200, description = "A page", body = Page<Assignment>),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn history(
+    State(app): State<App>,
+    auth: Auth<ReadPartners>,
+    Path(id): Path<String>,
+    mut params: Params,
+) -> Result<Json<Page<Assignment>>, ApiError> {
+    let link = parse(&id)?;
+    let page = PageQuery::read(&mut params);
+    params.finish()?;
+    db::links::get(&app.db, auth.workspace, link).await?.ok_or(ApiError::NotFound("link"))?;
+    let rows = db::assignments::list(&app.db, auth.workspace, link, &page).await?;
+    Ok(Json(Page::cut(rows, &page, |assignment| assignment.id)))
+}
+
+fn parse(id: &str) -> Result<LinkId, ApiError> {
+    id.parse().map_err(|_| ApiError::NotFound("link"))
 }

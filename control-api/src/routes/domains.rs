@@ -1,10 +1,189 @@
-//! Being written.
+//! `/v1/domains`.
 
-use utoipa_axum::router::OpenApiRouter;
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    db::{
+        self,
+        domains::{Domain, DomainRef, DomainStatus, hostname},
+        outbox::{DomainLinks, touch_domain},
+    },
+    error::{ApiError, OnConstraint as _, Problem},
+    http::{
+        auth::{Auth, ManageDomains, ReadLinks},
+        body::JsonBody,
+        fields::{Fields, Parsed, fault, line, web_url, word},
+        mutation::{Attempt, Mutation, versioned},
+        page::{Page, PageQuery},
+        params::Params,
+    },
+};
 
-/// Paths.
+/// Paths of domains.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, change))
+}
+
+/// What a domain is to be. In a change every field is optional, `null` clears, and `hostname` can't be changed.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes a body that is read field by field.
+struct NewDomain {
+    /// Unique across all workspaces. International names are turned into punycode.
+    #[schema(example = "go.acme.com")]
+    hostname: String,
+    /// `active` or `archived`. Default: `active`.
+    status: Option<String>,
+    /// Where `/` leads.
+    root_redirect_url: Option<String>,
+    /// Where visitors of unknown and inactive links go.
+    not_found_url: Option<String>,
+}
+
+fn read_fields(fields: &mut Fields<'_>, domain: &mut Domain) {
+    fields.set("status", &mut domain.status, word);
+    fields.set_option("root_redirect_url", &mut domain.root_redirect_url, web_url);
+    fields.set_option("not_found_url", &mut domain.not_found_url, web_url);
+}
+
+fn read_hostname(value: &Value) -> Parsed<String> {
+    match hostname(&line(253)(value)?) {
+        Ok(name) => Ok(name.to_string()),
+        Err(detail) => fault("format", detail),
+    }
+}
+
+/// Make a domain; it is active at once
+#[utoipa::path(post, path = "/v1/domains", tag = "domains", security(("api_key" = [])), request_body = NewDomain, responses(
+    (status = 201, description = "Made", body = Domain),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: the hostname is taken", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn create(
+    State(app): State<App>,
+    auth: Auth<ManageDomains>,
+    attempt: Attempt,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let now = app.ambient.at();
+    let mut domain = Domain {
+        id: app.ambient.id(),
+        hostname: String::new(),
+        status: DomainStatus::Active,
+        root_redirect_url: None,
+        not_found_url: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut fields = Fields::of(&body.value)?;
+    fields.require(&["hostname"]);
+    fields.set("hostname", &mut domain.hostname, read_hostname);
+    read_fields(&mut fields, &mut domain);
+    fields.finish()?;
+
+    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    db::domains::insert(change.db(), auth.workspace, &domain).await.on_constraint("domains_hostname_unique", || {
+        ApiError::Conflict { code: "conflict", detail: format!("the hostname {} is taken", domain.hostname) }
+    })?;
+    touch_domain(change.db(), auth.workspace, domain.id, DomainLinks::Unchanged).await?;
+    change.audit("domain.create", domain.id, None::<&()>, Some(&domain)).await?;
+    change.finish(StatusCode::CREATED, &domain).await
+}
+
+/// List domains, newest first; archived ones only on request
+#[utoipa::path(get, path = "/v1/domains", tag = "domains", security(("api_key" = [])), params(
+    ("status" = Option<String>, Query, description = "`active`, the default, `archived` or `all`"),
+    ("q" = Option<String>, Query, description = "Part of the hostname"),
+    ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses(
+    (status = 200, description = "A page", body = Page<Domain>),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn list(
+    State(app): State<App>,
+    auth: Auth<ReadLinks>,
+    mut params: Params,
+) -> Result<Json<Page<Domain>>, ApiError> {
+    let status = params.get("status", |text| match text {
+        "all" => Ok(None),
+        _ => text.parse::<DomainStatus>().map(Some).map_err(|detail| format!("{detail}, all")),
+    });
+    let q = params.text("q");
+    let page = PageQuery::read(&mut params);
+    params.finish()?;
+    let status = status.unwrap_or(Some(DomainStatus::Active));
+    let rows = db::domains::list(&app.db, auth.workspace, status, q.as_deref(), &page).await?;
+    Ok(Json(Page::cut(rows, &page, |domain| domain.id)))
+}
+
+/// Read a domain
+#[utoipa::path(get, path = "/v1/domains/{domain}", tag = "domains", security(("api_key" = [])), params(
+    ("domain" = String, Path, description = "Id or hostname"),
+), responses(
+    (status = 200, description = "The domain", body = Domain),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn read(
+    State(app): State<App>,
+    auth: Auth<ReadLinks>,
+    Path(reference): Path<String>,
+) -> Result<Response, ApiError> {
+    let domain = db::domains::find(&app.db, auth.workspace, &parse(&reference)?).await?.ok_or(NOT_FOUND)?;
+    Ok(versioned(domain.version, Json(domain)))
+}
+
+/// Change a domain (JSON merge patch)
+#[utoipa::path(patch, path = "/v1/domains/{domain}", tag = "domains", security(("api_key" = [])), params(
+    ("domain" = String, Path, description = "Id or hostname"),
+), request_body = NewDomain, responses(
+    (status = 200, description = "Changed", body = Domain),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn change(
+    State(app): State<App>,
+    auth: Auth<ManageDomains>,
+    attempt: Attempt,
+    Path(reference): Path<String>,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let reference = parse(&reference)?;
+    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = db::domains::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
+    let mut domain = before.clone();
+    let mut fields = Fields::of(&body.value)?;
+    fields.immutable(&["hostname"]);
+    read_fields(&mut fields, &mut domain);
+    fields.finish()?;
+    attempt.check_version(before.version)?;
+    db::domains::update(change.db(), auth.workspace, &mut domain, app.ambient.at()).await?;
+    let links = if before.status == domain.status { DomainLinks::Unchanged } else { DomainLinks::Too };
+    touch_domain(change.db(), auth.workspace, domain.id, links).await?;
+    change.audit("domain.update", domain.id, Some(&before), Some(&domain)).await?;
+    change.finish(StatusCode::OK, &domain).await
+}
+
+const NOT_FOUND: ApiError = ApiError::NotFound("domain");
+
+/// A path that names no domain in any form is a domain that doesn't exist.
+fn parse(reference: &str) -> Result<DomainRef, ApiError> {
+    reference.parse().map_err(|_| NOT_FOUND)
 }

@@ -1,10 +1,266 @@
-//! Being written.
+//! `/v1/links`.
 
-use utoipa_axum::router::OpenApiRouter;
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use shared::id::LinkId;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    db::{self, domains::DomainRef, links::Variant},
+    domain::{
+        self,
+        assignments::{Choice, Warned, Wish},
+        links::{Placement, Shown},
+        qr,
+    },
+    error::{ApiError, Problem},
+    http::{
+        auth::{Assign, Auth, Permission as _, ReadLinks, WriteLinks},
+        body::JsonBody,
+        fields::{Fields, word},
+        mutation::{Attempt, Mutation, versioned},
+        page::{Page, PageQuery},
+        params::Params,
+        reference::Reference,
+    },
+};
 
-/// Paths.
+/// Paths of links.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(read, change))
+        .routes(routes!(qr_svg))
+        .routes(routes!(qr_png))
+}
+
+/// What a link is to be.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes a body that is read field by field.
+struct NewLink {
+    /// Hostname or id.
+    #[schema(example = "go.acme.com")]
+    domain: String,
+    /// Letters, digits, `.`, `_`, `~`, `-`, and `/` inside; at most 190. Random if absent.
+    #[schema(example = "nomura")]
+    slug: Option<String>,
+    /// The partner it belongs to: id, `key:…` or `ext:…`.
+    partner: Option<String>,
+    /// Its program: id or `key:…`. Default: the partner's primary one; `null`: none.
+    program: Option<String>,
+    /// Copies the program's UTM values and custom query onto the link. Default: false.
+    apply_program_defaults: Option<bool>,
+    #[serde(flatten)]
+    settings: LinkSettings,
+}
+
+/// What can be changed of a link. In a change every field is optional, and `null` clears.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes a body that is read field by field.
+struct LinkSettings {
+    /// `http` or `https`, at most 2,000 bytes, kept byte for byte. Default: the program's.
+    destination: Option<String>,
+    /// Up to 200 characters.
+    title: Option<String>,
+    /// `active`, `paused` or `archived`. Default: `active`.
+    status: Option<String>,
+    /// Default: true.
+    conversion_tracking: Option<bool>,
+    /// `auto`, `always` or `never`. Default: `auto`.
+    click_token: Option<String>,
+    /// `source`, `medium`, `campaign`, `term`, `content`.
+    #[schema(value_type = Option<Object>)]
+    utm: Option<serde_json::Value>,
+    /// Names and texts, at most 20.
+    #[schema(value_type = Option<Object>)]
+    custom_query: Option<serde_json::Value>,
+    /// At most 20.
+    variants: Option<Vec<Variant>>,
+    /// Required with variants.
+    experiment_key: Option<String>,
+    /// Default: false.
+    forward_query: Option<bool>,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// Where visitors go when the link doesn't redirect.
+    expired_url: Option<String>,
+    /// Up to 50 tags of up to 64 characters.
+    tags: Option<Vec<String>>,
+}
+
+/// Make a link, and assign it to a partner in the same step
+#[utoipa::path(post, path = "/v1/links", tag = "links", security(("api_key" = [])), request_body = NewLink, responses(
+    (status = 201, description = "Made", body = Warned<Shown>),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`; with `partner` or `program` also `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such domain, partner or program", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: the slug is taken on the domain", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`, `partner_not_active`, `program_not_active`, `domain_not_active`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn create(
+    State(app): State<App>,
+    auth: Auth<WriteLinks>,
+    attempt: Attempt,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let mut link = domain::links::draft(app.ambient.id(), app.ambient.at());
+    let mut fields = Fields::of(&body.value)?;
+    fields.require(&["domain"]);
+    let on: Option<DomainRef> = fields.get("domain", word);
+    let slug = fields.get("slug", domain::links::slug);
+    let wish = Wish::read(&mut fields);
+    if !fields.has("destination") && !fields.has("partner") && !fields.has("program") {
+        fields.require(&["destination"]);
+    }
+    domain::links::read(&mut fields, &mut link);
+    // Plain links need no Partners; what names a partner or program does.
+    if wish.partner.is_some() || matches!(wish.program, Choice::Named(_)) || wish.apply_program_defaults {
+        Assign::RULE.check(&auth)?;
+    }
+    fields.finish()?;
+    let domain = on.ok_or_else(|| ApiError::field("/domain", "required", "is required"))?;
+
+    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let placement = Placement { domain, slug, wish };
+    let made = domain::links::create(&mut change, auth.key, link, placement).await?;
+    change.finish(StatusCode::CREATED, &made).await
+}
+
+/// List links, newest first; archived ones only on request
+#[utoipa::path(get, path = "/v1/links", tag = "links", security(("api_key" = [])), params(
+    ("status" = Option<String>, Query, description = "`active`, `paused`, `archived` or `all`. Default: all but archived"),
+    ("partner" = Option<String>, Query, description = "Assigned to this partner now: id, `key:…` or `ext:…`"),
+    ("program" = Option<String>, Query, description = "Assigned within this program now: id or `key:…`"),
+    ("domain" = Option<String>, Query, description = "Hostname or id"),
+    ("tag" = Option<String>, Query, description = "Carries this tag"),
+    ("q" = Option<String>, Query, description = "Part of the title, destination or short URL"),
+    ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses(
+    (status = 200, description = "A page", body = Page<Shown>),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: the filter names no partner, program or domain of yours", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn list(
+    State(app): State<App>,
+    auth: Auth<ReadLinks>,
+    mut params: Params,
+) -> Result<Json<Page<Shown>>, ApiError> {
+    let partner: Option<Reference<_>> = params.word("partner");
+    let program: Option<Reference<_>> = params.word("program");
+    let on: Option<DomainRef> = params.word("domain");
+    let mut filter = db::links::Filter {
+        statuses: params.statuses(),
+        tag: params.text("tag"),
+        q: params.text("q"),
+        ..db::links::Filter::default()
+    };
+    let page = PageQuery::read(&mut params);
+    params.finish()?;
+    if let Some(partner) = partner {
+        let found = db::partners::find(&app.db, auth.workspace, &partner).await?;
+        filter.partner = Some(found.ok_or(ApiError::NotFound("partner"))?);
+    }
+    if let Some(program) = program {
+        let found = db::programs::find(&app.db, auth.workspace, &program).await?;
+        filter.program = Some(found.ok_or(ApiError::NotFound("program"))?);
+    }
+    if let Some(on) = on {
+        let found = db::domains::find(&app.db, auth.workspace, &on).await?;
+        filter.domain = Some(found.ok_or(ApiError::NotFound("domain"))?.id);
+    }
+    let rows = db::links::list(&app.db, auth.workspace, &filter, &page).await?;
+    let rows = rows.into_iter().map(Shown::from).collect();
+    Ok(Json(Page::cut(rows, &page, |shown: &Shown| shown.link.id)))
+}
+
+/// Read a link
+#[utoipa::path(get, path = "/v1/links/{id}", tag = "links", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id"),
+), responses(
+    (status = 200, description = "The link", body = Shown),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn read(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
+    Ok(versioned(link.version, Json(Shown::from(link))))
+}
+
+/// Change a link (JSON merge patch); its partner is changed by its assignment
+#[utoipa::path(patch, path = "/v1/links/{id}", tag = "links", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id"),
+), request_body = LinkSettings, responses(
+    (status = 200, description = "Changed", body = Shown),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn change(
+    State(app): State<App>,
+    auth: Auth<WriteLinks>,
+    attempt: Attempt,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let id = parse(&id)?;
+    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = db::links::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let mut link = before.clone();
+    let mut fields = Fields::of(&body.value)?;
+    fields.immutable(&["domain", "slug"]);
+    domain::links::read(&mut fields, &mut link);
+    fields.finish()?;
+    attempt.check_version(before.version)?;
+    domain::links::update(&mut change, &before, &mut link).await?;
+    change.finish(StatusCode::OK, &Shown::from(link)).await
+}
+
+/// A link's QR code as SVG; its clicks count as QR scans
+#[utoipa::path(get, path = "/v1/links/{id}/qr.svg", tag = "links", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id"),
+), responses(
+    (status = 200, description = "The code", body = String, content_type = "image/svg+xml"),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn qr_svg(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
+    Ok(image("image/svg+xml", qr::svg(&domain::links::short_url(&link))?))
+}
+
+/// A link's QR code as PNG; its clicks count as QR scans
+#[utoipa::path(get, path = "/v1/links/{id}/qr.png", tag = "links", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id"),
+), responses(
+    (status = 200, description = "The code", body = Vec<u8>, content_type = "image/png"),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn qr_png(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
+    Ok(image("image/png", qr::png(&domain::links::short_url(&link))?))
+}
+
+/// A domain and slug never change, so neither does the code.
+fn image(kind: &'static str, body: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=86400")], body).into_response()
+}
+
+const NOT_FOUND: ApiError = ApiError::NotFound("link");
+
+fn parse(id: &str) -> Result<LinkId, ApiError> {
+    id.parse().map_err(|_| NOT_FOUND)
 }

@@ -1,0 +1,56 @@
+//! QR codes of short URLs. Black on white, with the quiet zone of four modules that readers need.
+
+use qrcode::{Color, EcLevel, QrCode, render::svg};
+
+use crate::error::ApiError;
+
+/// Modules of white around the code (ISO/IEC 18004).
+const QUIET: usize = 4;
+/// Pixels per module of a PNG, so that a common code is about 400 pixels wide and prints sharply.
+const SCALE: usize = 12;
+
+/// The code of a short URL, marked so that its clicks are told from those on the link.
+fn code(short_url: &str) -> Result<QrCode, ApiError> {
+    // A short URL has at most 8 + 253 + 1 + 190 bytes; a code of this level holds 2,331.
+    QrCode::with_error_correction_level(format!("{short_url}?qr=1"), EcLevel::M)
+        .map_err(|error| ApiError::Internal(anyhow::anyhow!("QR code of {short_url}: {error}")))
+}
+
+/// As SVG.
+///
+/// # Errors
+/// Never for a short URL.
+pub fn svg(short_url: &str) -> Result<String, ApiError> {
+    Ok(code(short_url)?.render::<svg::Color<'_>>().min_dimensions(256, 256).build())
+}
+
+/// As PNG, one bit per pixel.
+///
+/// # Errors
+/// Never for a short URL.
+pub fn png(short_url: &str) -> Result<Vec<u8>, ApiError> {
+    let code = code(short_url)?;
+    let (width, modules) = (code.width(), code.to_colors());
+    let side = (width + 2 * QUIET) * SCALE;
+    let dark = |x: usize, y: usize| {
+        let module = |at: usize| (at / SCALE).checked_sub(QUIET).filter(|at| *at < width);
+        matches!((module(x), module(y)), (Some(x), Some(y)) if modules[y * width + x] == Color::Dark)
+    };
+    // Each row begins at a byte; a set bit is white.
+    let mut pixels = vec![0xFF_u8; side.div_ceil(8) * side];
+    for (y, row) in pixels.chunks_exact_mut(side.div_ceil(8)).enumerate() {
+        for x in (0..side).filter(|x| dark(*x, y)) {
+            row[x / 8] &= !(0x80 >> (x % 8));
+        }
+    }
+    let internal = |error: anyhow::Error| ApiError::Internal(error.context("PNG of a QR code"));
+    let side = u32::try_from(side).map_err(|error| internal(error.into()))?;
+    let mut file = vec![];
+    let mut encoder = png::Encoder::new(&mut file, side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header().map_err(|error| internal(error.into()))?;
+    writer.write_image_data(&pixels).map_err(|error| internal(error.into()))?;
+    writer.finish().map_err(|error| internal(error.into()))?;
+    Ok(file)
+}
