@@ -1,10 +1,13 @@
 // The worker's entry: between the runtime's objects and the wasm module.
 //
-// Here live the gathering of a request's facts, the making of a redirect, the hand-over of a click to the queue,
-// and the restart of a module that has trapped. What to answer is decided in Rust.
+// Here live the gathering of a request's facts, the making of a redirect and the hand-over of a click to the
+// queue. What to answer is decided in Rust.
 //
 // A link in memory costs one call into the module and one string out of it, and its response is returned at once,
 // not as a promise.
+//
+// A panic in Rust ends as a trap, after which an instance must not be used again. The glue notices and starts a
+// new one, with an empty memory, on the next call.
 
 import * as wasm from "../build/glue/index.js";
 
@@ -12,27 +15,24 @@ const TEXT = { contentType: "text" };
 
 export default {
   fetch(request, env, ctx) {
-    revive();
     const facts = factsOf(request);
     let packed = "";
     try {
       packed = wasm.hot(facts, Date.now());
     } catch (error) {
-      // The way that waits gets its chance with a new instance.
-      report(error);
-      revive();
+      // The visitor gets a second chance with a new instance.
+      console.error("trapped", error);
     }
     return packed === "" ? visit(request, facts, env, ctx) : redirect(packed, env, ctx);
   },
 
-  async queue(batch, env) {
-    revive();
-    await guarded(wasm.consume(batch.messages, env));
+  queue(batch, env) {
+    return wasm.consume(batch.messages, env);
   },
 };
 
 async function visit(request, facts, env, ctx) {
-  const answer = await guarded(wasm.visit(request, facts, env));
+  const answer = await wasm.visit(request, facts, env);
   return typeof answer === "string" ? redirect(answer, env, ctx) : answer;
 }
 
@@ -71,36 +71,10 @@ function redirect(packed, env, ctx) {
 
 /** Gives a click to the queue; what the queue refuses goes to the centre directly. */
 function handOver(click, env, ctx) {
-  const refused = (error) => guarded(wasm.rescue(click, String(error), env));
+  const refused = (error) => wasm.rescue(click, String(error), env);
   try {
     ctx.waitUntil(env.CLICKS.send(click, TEXT).then(undefined, refused));
   } catch (error) {
     ctx.waitUntil(refused(error));
   }
-}
-
-// A panic in Rust ends as a trap, after which the instance must not be used again. Traps inside a task show up
-// only as an event.
-let trapped = false;
-addEventListener("error", (event) => report(event.error));
-
-function report(error) {
-  if (error instanceof WebAssembly.RuntimeError) trapped = true;
-  console.error("worker", error);
-}
-
-async function guarded(promise) {
-  try {
-    return await promise;
-  } catch (error) {
-    report(error);
-    throw error;
-  }
-}
-
-/** Starts a new instance in place of one that has trapped. */
-function revive() {
-  if (!trapped) return;
-  trapped = false;
-  wasm.__wbg_reset_state();
 }

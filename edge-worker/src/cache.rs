@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn an_older_version_never_wins() {
         let mut memory = Memory::new(10);
-        for (version, record, kept) in [(2, "two", "two"), (1, "one", "two"), (2, "other", "two"), (3, "three", "three")]
+        for (version, record, kept) in
+            [(2, "two", "two"), (1, "one", "two"), (2, "other", "two"), (3, "three", "three")]
         {
             assert_eq!(memory.offer("a", stored(version, record), Millis(0)).record, Some(kept));
         }

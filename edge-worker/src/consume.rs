@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn delays_grow_to_their_limit() {
-        for (attempts, seconds) in [(0, 1), (1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (32, 600), (33, 600), (100, 600)] {
+        for (attempts, seconds) in
+            [(0, 1), (1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (32, 600), (33, 600), (100, 600)]
+        {
             assert_eq!(delay(attempts), seconds, "{attempts}");
         }
     }

@@ -135,7 +135,11 @@ mod tests {
             ("https://a.com/x?u=https://b.com/", "a.com", "/x", "x", "u=https://b.com/"),
         ] {
             let address = Address::of(url).unwrap();
-            assert_eq!((&*address.host, address.path, &*address.slug, address.query), (host, path, slug, query), "{url}");
+            assert_eq!(
+                (&*address.host, address.path, &*address.slug, address.query),
+                (host, path, slug, query),
+                "{url}"
+            );
         }
         assert_eq!(Address::of("/nomura"), None);
     }
@@ -156,9 +160,14 @@ mod tests {
 
     #[test]
     fn knows_bots_by_the_networks_word_only() {
-        for (score, verified, known) in
-            [("", "", false), ("1", "", true), ("29", "false", true), ("30", "", false), ("99", "true", true), ("0", "", false)]
-        {
+        for (score, verified, known) in [
+            ("", "", false),
+            ("1", "", true),
+            ("29", "false", true),
+            ("30", "", false),
+            ("99", "true", true),
+            ("0", "", false),
+        ] {
             let facts = Facts { bot_score: score, verified_bot: verified, ..Facts::default() };
             let address = Address::of("https://a.com/x").unwrap();
             assert_eq!(facts.visit(&address).known_bot, known, "{score} {verified}");

@@ -52,9 +52,7 @@ pub fn hot(facts: &str, now: f64) -> String {
 #[allow(clippy::missing_errors_doc, reason = "every failure is answered; the signature is that of a promise")]
 pub async fn visit(request: web_sys::Request, facts: String, env: Env) -> Result<JsValue, JsValue> {
     let answer = match settings(&env) {
-        Some(config) => {
-            visit::answer(Request::from(request), &facts, &env, &config).await
-        }
+        Some(config) => visit::answer(Request::from(request), &facts, &env, &config).await,
         None => respond::unavailable().map(Answer::from),
     };
     let answer = answer.or_else(|error| {

@@ -12,15 +12,7 @@ use shared::{
 };
 use worker::Env;
 
-use crate::{
-    cache::Memory,
-    clock,
-    config::Config,
-    control,
-    gate::Outcome,
-    isolate::Isolate,
-    log,
-};
+use crate::{cache::Memory, clock, config::Config, control, gate::Outcome, isolate::Isolate, log};
 
 /// The seconds for which KV may answer from the data centre's own cache. Its minimum.
 const KV_CACHE_TTL: u64 = 30;

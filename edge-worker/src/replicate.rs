@@ -2,7 +2,7 @@
 //! own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
 
 use futures_util::{StreamExt as _, future::join_all};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     Millis,
     internal::{self, Direction, Refusal, SIGNATURE_HEADER, TIMESTAMP_HEADER},
@@ -10,7 +10,7 @@ use shared::{
 };
 use worker::{Env, Request, Response, Result, kv::KvStore};
 
-use crate::{clock, config::Config, isolate::Isolate, respond};
+use crate::{cache::Memory, clock, config::Config, isolate::Isolate, respond};
 
 /// The path of this door.
 pub(crate) const PATH: &str = "/_nim/replicate";
@@ -37,7 +37,7 @@ struct Fault<'a> {
 /// Takes a push.
 pub(crate) async fn answer(mut request: Request, env: &Env, config: &Config) -> Result<Response> {
     if request.method() != worker::Method::Post {
-        return respond::method_not_allowed();
+        return respond::method_not_allowed("POST");
     }
     let Some(body) = read(&mut request).await? else {
         return fault(413, "payload_too_large", "at most 8 MiB");
@@ -120,30 +120,34 @@ impl<'a> Versioned<'a> {
     }
 }
 
-/// Writes one record unless the store has it or a newer one, and tells this isolate's memory.
+/// Writes one record unless the store has it or a newer one.
 async fn write(store: &KvStore, entry: &Versioned<'_>) -> Result<bool> {
     let held = store.get(entry.key).text().await?;
-    if held.as_deref().and_then(version_of).is_some_and(|held| held >= entry.version) {
-        return Ok(false);
+    let is_new = held.as_deref().and_then(version_of).is_none_or(|held| held < entry.version);
+    if is_new {
+        store.put(entry.key, entry.value)?.execute().await?;
     }
-    store.put(entry.key, entry.value)?.execute().await?;
+    // Another isolate may have written it, so this one's memory is told in any case.
     Isolate::with(|isolate| tell(isolate, entry, clock::now()));
-    Ok(true)
+    Ok(is_new)
 }
 
 /// Memory follows at once where it holds the key, so that an edit is seen without waiting for its next look
 /// into the store.
 fn tell(isolate: &Isolate, entry: &Versioned<'_>, now: Millis) {
+    let mut absent = isolate.absent.borrow_mut();
     if let Some(link) = entry.key.strip_prefix("l:") {
-        isolate.absent.borrow_mut().remove(link);
+        absent.remove(link);
+        // Its host has an owner, then.
+        absent.remove(link.split('/').next().unwrap_or_default());
         follow(&mut isolate.links.borrow_mut(), link, entry.value, now);
     } else if let Some(host) = entry.key.strip_prefix("d:") {
-        isolate.absent.borrow_mut().remove(host);
+        absent.remove(host);
         follow(&mut isolate.domains.borrow_mut(), host, entry.value, now);
     }
 }
 
-fn follow<T: serde::de::DeserializeOwned>(memory: &mut crate::cache::Memory<T>, key: &str, value: &str, now: Millis) {
+fn follow<T: DeserializeOwned>(memory: &mut Memory<T>, key: &str, value: &str, now: Millis) {
     if !memory.holds(key) {
         return;
     }

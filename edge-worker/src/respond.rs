@@ -43,9 +43,9 @@ pub(crate) fn unavailable() -> Result<Response> {
     Ok(response)
 }
 
-/// Only `GET` and `HEAD` visit a link.
-pub(crate) fn method_not_allowed() -> Result<Response> {
-    plain(405)?.with_header("allow", "GET, HEAD")?.ok("Method Not Allowed\n")
+/// The path answers other methods.
+pub(crate) fn method_not_allowed(allow: &str) -> Result<Response> {
+    plain(405)?.with_header("allow", allow)?.ok("Method Not Allowed\n")
 }
 
 /// Nothing here, for programs rather than people.

@@ -22,12 +22,11 @@ pub(crate) async fn answer(request: Request, packed: &str, env: &Env, config: &C
     let Some(address) = Address::of(facts.url) else { return Ok(respond::not_found()?.into()) };
     match address.path {
         replicate::PATH if config.takes_pushes => return Ok(replicate::answer(request, env, config).await?.into()),
-        _ if !facts.is_visit() => return Ok(respond::method_not_allowed()?.into()),
+        path if path.starts_with("/_nim") => return Ok(respond::not_found()?.into()),
+        _ if !facts.is_visit() => return Ok(respond::method_not_allowed("GET, HEAD")?.into()),
         "/robots.txt" => return Ok(respond::robots()?.into()),
         "/favicon.ico" => return Ok(respond::not_found()?.into()),
-        path if path.starts_with("/.well-known/") || path.starts_with("/_nim") => {
-            return Ok(respond::not_found()?.into());
-        }
+        path if path.starts_with("/.well-known/") => return Ok(respond::not_found()?.into()),
         _ => {}
     }
     if Hostname::parse(&address.host).is_err() {

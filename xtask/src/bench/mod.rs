@@ -1,6 +1,7 @@
 //! Measurements, one module each: what is measured, against what, and what the figures are worth.
 
 mod edge;
+mod load;
 
 use crate::context::Context;
 
