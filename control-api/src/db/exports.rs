@@ -1,1 +1,422 @@
-//! Being written.
+//! Export jobs: asked for, leased by one instance at a time, and ended by an update that only the holder of the lease
+//! can make.
+
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use shared::id::{ApiKeyId, Export as Kind, ExportId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use sqlx::{PgConnection, PgExecutor, types::Json};
+use uuid::Uuid;
+
+use super::{
+    conversions::ConversionType,
+    reports::{Scope, clicks::first_id},
+};
+use crate::{http::page::PageQuery, time::At};
+
+shared::text_enum! {
+    /// What is exported.
+    pub enum ExportKind {
+        /// Partner-attributed conversions, one row each.
+        Conversions = "conversions",
+        /// Clicks per day, partner, program and link.
+        Traffic = "traffic",
+    }
+}
+
+shared::text_enum! {
+    /// The state of an export.
+    pub enum ExportStatus {
+        /// Waits until what it covers is settled, and for a free instance.
+        Queued = "queued",
+        /// Is being written.
+        Running = "running",
+        /// Its file is there.
+        Completed = "completed",
+        /// Given up.
+        Failed = "failed",
+        /// Called off.
+        Cancelled = "cancelled",
+        /// Its file has been removed.
+        Expired = "expired",
+    }
+}
+
+/// Which rows an export holds, as it was resolved when it was asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct ExportFilters {
+    /// Of this partner.
+    #[schema(value_type = Option<String>)]
+    pub partner: Option<PartnerId>,
+    /// Of this program.
+    #[schema(value_type = Option<String>)]
+    pub program: Option<ProgramId>,
+    /// Conversions of these types; empty: of all.
+    #[schema(value_type = Vec<String>)]
+    pub types: Vec<ConversionType>,
+    /// Where the days of the traffic export begin.
+    #[schema(example = "Europe/Berlin")]
+    pub timezone: String,
+}
+
+/// An export, as the API shows it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Export {
+    /// Its id.
+    #[schema(value_type = String, example = "exp_01h455vb4pex5vsknk084sn02q")]
+    pub id: ExportId,
+    /// `conversions` or `traffic`.
+    #[schema(value_type = String, example = "conversions")]
+    pub kind: ExportKind,
+    /// `queued`, `running`, `completed`, `failed`, `cancelled` or `expired`.
+    #[schema(value_type = String, example = "completed")]
+    pub status: ExportStatus,
+    /// The first moment covered: of conversions when they occurred, of clicks when they happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: At,
+    /// The first moment after it.
+    #[schema(value_type = String, format = DateTime)]
+    pub to: At,
+    /// It holds what was known then; reports of the same `as_of` agree with it to the row.
+    #[schema(value_type = String, format = DateTime)]
+    pub as_of: At,
+    /// Which rows.
+    #[schema(value_type = ExportFilters)]
+    pub filters: Json<ExportFilters>,
+    /// Rows written so far, without the header.
+    pub rows: i64,
+    /// Size of the file.
+    pub bytes: Option<i64>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: At,
+    /// When its file was complete.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub completed_at: Option<At>,
+    /// When its file is removed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<At>,
+    /// How often it was begun; names the file.
+    #[serde(skip)]
+    pub attempts: i32,
+}
+
+/// The columns of [`Export`], under the alias `e`.
+macro_rules! exports {
+    ($before:literal, $after:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Export,
+            $before
+                + r#" e.id as "id: ExportId", e.kind as "kind: ExportKind", e.status as "status: ExportStatus",
+                  e.range_from as "from: At", e.range_to as "to: At", e.as_of as "as_of: At",
+                  e.filters as "filters: Json<ExportFilters>", e.rows_written as "rows", e.bytes_written as "bytes",
+                  e.error, e.created_at as "created_at: At", e.completed_at as "completed_at: At",
+                  e.expires_at as "expires_at: At", e.attempts "#
+                + $after,
+            $($argument),+
+        )
+    };
+}
+
+/// Queues an export of what is known now, and answers it.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    scope: &Scope,
+    id: ExportId,
+    kind: ExportKind,
+    types: Vec<ConversionType>,
+    actor: ApiKeyId,
+) -> sqlx::Result<Export> {
+    let filters = ExportFilters {
+        partner: scope.filter.partner,
+        program: scope.filter.program,
+        types,
+        timezone: scope.tz.name().to_owned(),
+    };
+    // Whole milliseconds, so that the `as_of` that is shown is the one that is used.
+    exports!(
+        "insert into exports as e (workspace_id, id, kind, range_from, range_to, as_of, filters, actor_key_id)
+         values ($1, $2, $3, $4, $5, date_trunc('milliseconds', now()), $6, $7) returning",
+        "",
+        scope.workspace.uuid(),
+        id.uuid(),
+        kind.as_str(),
+        scope.from.0,
+        scope.to.0,
+        Json(filters) as _,
+        actor.uuid(),
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A page of exports.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    page: &PageQuery<Kind>,
+) -> sqlx::Result<Vec<Export>> {
+    exports!(
+        "select",
+        "from exports e where e.workspace_id = $1 and ($2::uuid is null or e.id < $2) order by e.id desc limit $3",
+        workspace.uuid(),
+        page.before_uuid(),
+        page.fetch(),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One export.
+///
+/// # Errors
+/// The database's.
+pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ExportId) -> sqlx::Result<Option<Export>> {
+    exports!("select", "from exports e where e.workspace_id = $1 and e.id = $2", workspace.uuid(), id.uuid())
+        .fetch_optional(db)
+        .await
+}
+
+/// One export, locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ExportId) -> sqlx::Result<Option<Export>> {
+    exports!("select", "from exports e where e.workspace_id = $1 and e.id = $2 for update", workspace.uuid(), id.uuid())
+        .fetch_optional(db)
+        .await
+}
+
+/// Calls an export off; whoever writes it notices at its next heartbeat.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ExportId) -> sqlx::Result<Export> {
+    exports!(
+        "update exports e set status = 'cancelled', leased_until = null where e.workspace_id = $1 and e.id = $2 returning",
+        "",
+        workspace.uuid(),
+        id.uuid(),
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A run of an export: the right to write it, until the lease passes.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// Workspace.
+    pub workspace: WorkspaceId,
+    /// Export.
+    pub id: ExportId,
+    /// Which run of it; another one has another number.
+    pub attempt: i32,
+}
+
+/// Takes the oldest export that is due: queued and settled, or left by an instance that died before its last attempt.
+///
+/// # Errors
+/// The database's.
+pub async fn lease(
+    db: impl PgExecutor<'_>,
+    settled_after: Duration,
+    term: Duration,
+    last_attempt: i32,
+) -> sqlx::Result<Option<Lease>> {
+    let row = sqlx::query!(
+        "update exports e set status = 'running', attempts = e.attempts + 1, rows_written = 0,
+           leased_until = now() + make_interval(secs => $2)
+         from (
+           select workspace_id, id from exports
+           where (status = 'queued' and as_of <= now() - make_interval(secs => $1)
+                  and (leased_until is null or leased_until <= now()))
+              or (status = 'running' and leased_until <= now() and attempts < $3)
+           order by created_at limit 1 for update skip locked
+         ) due
+         where e.workspace_id = due.workspace_id and e.id = due.id
+         returning e.workspace_id, e.id, e.attempts",
+        settled_after.as_secs_f64(),
+        term.as_secs_f64(),
+        last_attempt,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Lease {
+        workspace: WorkspaceId::from_uuid(row.workspace_id),
+        id: ExportId::from_uuid(row.id),
+        attempt: row.attempts,
+    }))
+}
+
+impl Lease {
+    /// Extends the lease and notes the progress. False: the export was called off or taken over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn extend(self, db: impl PgExecutor<'_>, rows: i64, term: Duration) -> sqlx::Result<bool> {
+        let done = sqlx::query!(
+            "update exports set rows_written = $4, leased_until = now() + make_interval(secs => $5)
+             where workspace_id = $1 and id = $2 and attempts = $3 and status = 'running'",
+            self.workspace.uuid(),
+            self.id.uuid(),
+            self.attempt,
+            rows,
+            term.as_secs_f64(),
+        )
+        .execute(db)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Makes the file visible. False: the export was called off or taken over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn complete(self, db: impl PgExecutor<'_>, rows: i64, bytes: i64, days: u16) -> sqlx::Result<bool> {
+        let done = sqlx::query!(
+            "update exports set status = 'completed', rows_written = $4, bytes_written = $5, leased_until = null,
+               error = null, completed_at = now(), expires_at = now() + make_interval(days => $6)
+             where workspace_id = $1 and id = $2 and attempts = $3 and status = 'running'",
+            self.workspace.uuid(),
+            self.id.uuid(),
+            self.attempt,
+            rows,
+            bytes,
+            i32::from(days),
+        )
+        .execute(db)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Queues the export again after a pause, or gives it up after the last attempt.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn fail(
+        self,
+        db: impl PgExecutor<'_>,
+        error: &str,
+        last_attempt: i32,
+        pause: Duration,
+    ) -> sqlx::Result<()> {
+        sqlx::query!(
+            "update exports set status = case when attempts < $5 then 'queued' else 'failed' end, error = $4,
+               leased_until = now() + make_interval(secs => $6)
+             where workspace_id = $1 and id = $2 and attempts = $3 and status = 'running'",
+            self.workspace.uuid(),
+            self.id.uuid(),
+            self.attempt,
+            error,
+            last_attempt,
+            pause.as_secs_f64(),
+        )
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Gives up exports whose last attempt ended with the instance that ran it.
+///
+/// # Errors
+/// The database's.
+pub async fn give_up(db: impl PgExecutor<'_>, last_attempt: i32) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update exports set status = 'failed', error = 'every attempt was interrupted', leased_until = null
+         where status = 'running' and leased_until <= now() and attempts >= $1",
+        last_attempt,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Exports whose file is due to be removed.
+///
+/// # Errors
+/// The database's.
+pub async fn due_to_expire(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Lease>> {
+    let rows = sqlx::query!(
+        "select workspace_id, id, attempts from exports where status = 'completed' and expires_at <= now() limit $1",
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let lease = |workspace: Uuid, id: Uuid, attempt| Lease {
+        workspace: WorkspaceId::from_uuid(workspace),
+        id: ExportId::from_uuid(id),
+        attempt,
+    };
+    Ok(rows.into_iter().map(|row| lease(row.workspace_id, row.id, row.attempts)).collect())
+}
+
+/// Notes that a file has been removed.
+///
+/// # Errors
+/// The database's.
+pub async fn expire(db: impl PgExecutor<'_>, export: Lease) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update exports set status = 'expired' where workspace_id = $1 and id = $2 and status = 'completed'",
+        export.workspace.uuid(),
+        export.id.uuid(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Clicks of a day on a link, under the names of the time.
+#[derive(Debug)]
+#[allow(missing_docs)] // Named as the columns of `clicks`.
+pub struct TrafficRow {
+    pub date: NaiveDate,
+    pub partner_id: Option<PartnerId>,
+    pub partner_key: Option<String>,
+    pub partner_name: Option<String>,
+    pub program_id: Option<ProgramId>,
+    pub program_key: Option<String>,
+    pub program_name: Option<String>,
+    pub link_id: LinkId,
+    pub domain: String,
+    pub slug: String,
+    pub clicks: i64,
+    pub human: i64,
+    pub qr_scan: i64,
+}
+
+/// The clicks in scope as of its moment, by day, partner, program and link.
+pub fn traffic<'a>(db: &'a mut PgConnection, scope: &Scope, as_of: At) -> BoxStream<'a, sqlx::Result<TrafficRow>> {
+    sqlx::query_as!(
+        TrafficRow,
+        r#"select (to_timestamp(('x' || substr(replace(click_id::text, '-', ''), 1, 12))::bit(48)::bigint / 1000.0)
+             at time zone $5)::date as "date!", partner_id as "partner_id: PartnerId", partner_key, partner_name,
+           program_id as "program_id: ProgramId", program_key, program_name, link_id as "link_id: LinkId", domain, slug,
+           count(*) as "clicks!", count(*) filter (where bot_reason is null) as "human!",
+           count(*) filter (where trigger = 'qr') as "qr_scan!"
+           from clicks
+           where workspace_id = $1 and click_id >= $2 and click_id < $3 and recorded_at <= $4
+             and ($6::uuid is null or partner_id = $6) and ($7::uuid is null or program_id = $7)
+           group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+           order by 1, 2, 5, 8, 4, 7"#,
+        scope.workspace.uuid(),
+        first_id(scope.from),
+        first_id(scope.to),
+        as_of.0,
+        scope.tz.name(),
+        scope.filter.partner.map(PartnerId::uuid),
+        scope.filter.program.map(ProgramId::uuid),
+    )
+    .fetch(db)
+}

@@ -3,6 +3,7 @@
 pub mod assignments;
 pub mod attribution;
 pub mod clicks;
+pub mod conversions;
 pub mod csv;
 pub mod events;
 pub mod follow_ons;

@@ -1,1 +1,328 @@
-//! Being written.
+//! What a report may be asked, and how its answer is put together from what was counted.
+
+pub mod conversions;
+pub mod traffic;
+
+use std::{str::FromStr, time::Duration};
+
+use chrono::{NaiveDate, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+use shared::{
+    Millis,
+    id::{DomainId, LinkId, Partner, PartnerId, Program, ProgramId, WorkspaceId},
+};
+
+use crate::{
+    app::{App, WRITE_TIMEOUT},
+    db::{
+        self,
+        reports::{Filter, Scope},
+    },
+    error::{ApiError, FieldFault},
+    http::reference::Reference,
+    time::At,
+};
+
+/// How old `as_of` must be: every transaction that could still write a row of that time has ended by then. One
+/// second more than such a transaction may take.
+pub const SETTLED_AFTER: Duration = WRITE_TIMEOUT.saturating_add(Duration::from_secs(1));
+
+/// A bound of a range: a moment, or the beginning of a day of some time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// An RFC 3339 time.
+    At(At),
+    /// A plain date.
+    Day(NaiveDate),
+}
+
+impl FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bound = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            Ok(day) if text.len() == 10 => Self::Day(day),
+            _ => Self::At(At::parse(text).map_err(|_| {
+                "must be an RFC 3339 time such as 2026-03-01T09:30:00Z (in a query, + is written %2B), or a date such as 2026-03-01"
+            })?),
+        };
+        // Click ids can't hold earlier times.
+        if bound.start(Tz::UTC).millis() < Millis(0) { Err("must be in 1970 or later".to_owned()) } else { Ok(bound) }
+    }
+}
+
+impl Bound {
+    /// The moment, as a whole millisecond: times of clicks have no more, so rounding up counts the same rows.
+    #[must_use]
+    pub fn start(self, tz: Tz) -> At {
+        match self {
+            Self::At(at) => {
+                let whole = At::from_millis(at.millis());
+                if whole < at { At::from_millis(at.millis().plus(1)) } else { whole }
+            }
+            Self::Day(day) => {
+                let midnight = day.and_time(chrono::NaiveTime::MIN);
+                // Where clocks are put forward at midnight, the day begins at the first time that exists.
+                let start = (0..=12).find_map(|quarters| {
+                    tz.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters))).earliest()
+                });
+                At(start.map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc)))
+            }
+        }
+    }
+}
+
+/// A range and filters as a caller names them.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// `from`
+    pub from: Option<Bound>,
+    /// `to`
+    pub to: Option<Bound>,
+    /// `tz`; the workspace's own if absent.
+    pub tz: Option<Tz>,
+    /// `as_of`
+    pub as_of: Option<At>,
+    /// `partner`
+    pub partner: Option<String>,
+    /// `program`
+    pub program: Option<String>,
+    /// `link`
+    pub link: Option<String>,
+    /// `domain`
+    pub domain: Option<String>,
+    /// `country`
+    pub country: Option<String>,
+    /// `tag`
+    pub tag: Option<String>,
+}
+
+/// Where the parts of a request are, for pointers: in the query or in the body.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// `?name`
+    Query,
+    /// `/name`
+    Body,
+}
+
+impl Place {
+    fn fault(self, name: &str, code: &str, detail: &str) -> FieldFault {
+        let mark = match self {
+            Self::Query => '?',
+            Self::Body => '/',
+        };
+        FieldFault::new(format!("{mark}{name}"), code, detail)
+    }
+}
+
+impl Asked {
+    /// Looks up what is named and checks the range; an open end is left open as far as time goes.
+    ///
+    /// # Errors
+    /// 422 with all faults: what isn't of this workspace, a range that ends before it begins.
+    pub async fn resolve(self, app: &App, workspace: WorkspaceId, place: Place) -> Result<Scope, ApiError> {
+        let mut faults = vec![];
+        let tz = match self.tz {
+            Some(tz) => tz,
+            None => {
+                let workspace = db::workspaces::get(&app.db, workspace).await?;
+                workspace.and_then(|found| found.timezone.parse().ok()).unwrap_or(Tz::UTC)
+            }
+        };
+        let from = self.from.map_or(At::from_millis(Millis(0)), |bound| bound.start(tz));
+        let to = self.to.map_or(END, |bound| bound.start(tz));
+        if from >= to {
+            faults.push(place.fault("to", "value", "must be later than `from`"));
+        }
+        let mut filter = Filter { country: self.country, tag: self.tag, ..Filter::default() };
+        if let Some(text) = &self.partner {
+            filter.partner = find_partner(app, workspace, text).await?;
+            if filter.partner.is_none() {
+                faults.push(place.fault("partner", "not_found", "names no partner of this workspace"));
+            }
+        }
+        if let Some(text) = &self.program {
+            filter.program = find_program(app, workspace, text).await?;
+            if filter.program.is_none() {
+                faults.push(place.fault("program", "not_found", "names no program of this workspace"));
+            }
+        }
+        if let Some(text) = &self.link {
+            filter.link = find_link(app, workspace, text).await?;
+            if filter.link.is_none() {
+                faults.push(place.fault("link", "not_found", "names no link of this workspace"));
+            }
+        }
+        if let Some(text) = &self.domain {
+            let id = text.parse::<DomainId>().ok().map(DomainId::uuid);
+            let hostname = text.to_ascii_lowercase();
+            filter.domain = db::reports::hostname(&app.db, workspace, id, &hostname).await?;
+            if filter.domain.is_none() {
+                faults.push(place.fault("domain", "not_found", "names no domain of this workspace"));
+            }
+        }
+        if let Some(as_of) = self.as_of {
+            match db::reports::age(&app.db, as_of).await? {
+                0.. => {}
+                _ => faults.push(place.fault("as_of", "in_future", "must not be in the future")),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(ApiError::Validation(faults));
+        }
+        Ok(Scope { workspace, from, to, tz, as_of: self.as_of, filter })
+    }
+}
+
+/// The end of time, as far as this API goes: 9999-12-31T00:00:00Z.
+const END: At = At(match chrono::DateTime::from_timestamp_millis(253_402_214_400_000) {
+    Some(end) => end,
+    None => chrono::DateTime::<Utc>::MAX_UTC,
+});
+
+async fn find_partner(app: &App, workspace: WorkspaceId, text: &str) -> Result<Option<PartnerId>, ApiError> {
+    let Ok(reference) = text.parse::<Reference<Partner>>() else { return Ok(None) };
+    Ok(db::reports::partner(&app.db, workspace, &reference).await?)
+}
+
+async fn find_program(app: &App, workspace: WorkspaceId, text: &str) -> Result<Option<ProgramId>, ApiError> {
+    let Ok(reference) = text.parse::<Reference<Program>>() else { return Ok(None) };
+    Ok(db::programs::find(&app.db, workspace, &reference).await?)
+}
+
+async fn find_link(app: &App, workspace: WorkspaceId, text: &str) -> Result<Option<LinkId>, ApiError> {
+    let Ok(id) = text.parse::<LinkId>() else { return Ok(None) };
+    Ok(db::reports::has_link(&app.db, workspace, id).await?.then_some(id))
+}
+
+/// Waits until nothing of `as_of` can change any more.
+///
+/// # Errors
+/// The database's.
+pub async fn settle(app: &App, as_of: Option<At>) -> Result<(), ApiError> {
+    if let Some(as_of) = as_of {
+        let age = Duration::from_millis(db::reports::age(&app.db, as_of).await?.max(0).unsigned_abs());
+        tokio::time::sleep(SETTLED_AFTER.saturating_sub(age)).await;
+    }
+    Ok(())
+}
+
+/// An error of a report's statement. A zone that we know and the database's own tables don't is the caller's to change.
+pub(crate) fn refused(error: sqlx::Error) -> ApiError {
+    match &error {
+        sqlx::Error::Database(database) if database.code().as_deref() == Some("22023") => {
+            ApiError::field("?tz", "value", "is not a time zone that the database knows")
+        }
+        _ => error.into(),
+    }
+}
+
+/// What a report covers, as it shows it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Range {
+    /// The first moment.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: At,
+    /// The first moment after it.
+    #[schema(value_type = String, format = DateTime)]
+    pub to: At,
+    /// IANA time zone of days, weeks and months.
+    #[schema(example = "Europe/Berlin")]
+    pub tz: String,
+}
+
+/// How a report was asked for, with defaults filled in.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Filters {
+    /// What groups are.
+    #[schema(example = "partner")]
+    pub group_by: &'static str,
+    /// `all`, `human` or `bot`.
+    #[schema(value_type = String, example = "all")]
+    pub bots: db::reports::Bots,
+    /// Partner.
+    #[schema(value_type = Option<String>)]
+    pub partner: Option<PartnerId>,
+    /// Program.
+    #[schema(value_type = Option<String>)]
+    pub program: Option<ProgramId>,
+    /// Link.
+    #[schema(value_type = Option<String>)]
+    pub link: Option<LinkId>,
+    /// Hostname.
+    pub domain: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+    /// Tag that partners carry now.
+    pub tag: Option<String>,
+    /// What was known then; `null`: the latest state.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<At>,
+    /// Groups at most.
+    pub limit: i64,
+}
+
+/// How a report shows its scope.
+#[must_use]
+pub fn shown(scope: &Scope, group_by: &'static str, bots: db::reports::Bots, limit: i64) -> (Range, Filters) {
+    let Scope { from, to, tz, as_of, filter, .. } = scope.clone();
+    let Filter { partner, program, link, country, domain, tag } = filter;
+    (
+        Range { from, to, tz: tz.name().to_owned() },
+        Filters { group_by, bots, partner, program, link, domain, country, tag, as_of, limit },
+    )
+}
+
+/// The key of a group as the API writes it: ids of partners, programs and links are public ids.
+fn public_key(group_by: &str, key: String) -> String {
+    let Ok(uuid) = key.parse() else { return key };
+    match group_by {
+        "partner" => PartnerId::from_uuid(uuid).to_string(),
+        "program" => ProgramId::from_uuid(uuid).to_string(),
+        "link" => LinkId::from_uuid(uuid).to_string(),
+        _ => key,
+    }
+}
+
+/// The key of the last row of a CSV, for the groups over the limit.
+const OTHER: &str = "(other)";
+
+/// A part of a whole; `None` of nothing.
+#[allow(clippy::cast_precision_loss)] // A ratio of counts: 53 bits are plenty.
+fn ratio(part: i64, whole: i64) -> Option<f64> {
+    (whole != 0).then(|| part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(text: &str, tz: Tz) -> String {
+        text.parse::<Bound>().unwrap().start(tz).to_string()
+    }
+
+    #[test]
+    fn bounds_are_moments_or_local_midnights() {
+        assert_eq!(start("2026-03-01T09:30:00+02:00", Tz::UTC), "2026-03-01T07:30:00.000Z");
+        assert_eq!(start("2026-03-01T09:30:00.0001Z", Tz::UTC), "2026-03-01T09:30:00.001Z");
+        assert_eq!(start("2026-03-29", Tz::Europe__Berlin), "2026-03-28T23:00:00.000Z");
+        assert_eq!(start("2026-03-30", Tz::Europe__Berlin), "2026-03-29T22:00:00.000Z");
+        assert_eq!(start("2026-03-01", Tz::Asia__Kathmandu), "2026-02-28T18:15:00.000Z");
+    }
+
+    #[test]
+    fn a_day_without_midnight_begins_when_it_does() {
+        assert_eq!(start("2018-11-04", Tz::America__Sao_Paulo), "2018-11-04T03:00:00.000Z");
+    }
+
+    #[test]
+    fn refuses_what_is_no_bound() {
+        for text in
+            ["", "yesterday", "2026-02-30", "2026-3-1", "2026-03-01T09:30:00", "1969-12-31", "1969-12-31T23:00:00Z"]
+        {
+            assert!(text.parse::<Bound>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,10 +1,248 @@
-//! Being written.
+//! `/v1/exports`: asked for here, written by [`crate::work::exports`], downloaded here.
 
-use utoipa_axum::router::OpenApiRouter;
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use object_store::ObjectStoreExt as _;
+use serde_json::Value;
+use shared::id::ExportId;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    db::{
+        self,
+        conversions::ConversionType,
+        exports::{Export, ExportKind, ExportStatus},
+    },
+    domain::reports::{Asked, Bound, Place},
+    error::{ApiError, Problem},
+    http::{
+        auth::{self, Auth},
+        body::JsonBody,
+        fields::{Fault, Fields, Parsed, fault, line, word},
+        mutation::{Attempt, Mutation},
+        page::{Page, PageQuery},
+        params::Params,
+    },
+    work,
+};
 
-/// Paths.
+/// Paths of exports.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, cancel)).routes(routes!(file))
+}
+
+/// What is to be exported.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes the body; `create` reads it field by field.
+struct NewExport {
+    /// `conversions` or `traffic`.
+    #[schema(example = "conversions")]
+    kind: String,
+    /// The first moment: RFC 3339, or a date in the workspace's time zone. By when conversions occurred, by when
+    /// clicks happened.
+    #[schema(example = "2026-03-01")]
+    from: String,
+    /// The first moment after it.
+    #[schema(example = "2026-04-01")]
+    to: String,
+    /// Id, `key:…` or `ext:…`.
+    partner: Option<String>,
+    /// Id or `key:…`.
+    program: Option<String>,
+    /// Conversions of these types only.
+    types: Option<Vec<String>>,
+}
+
+/// Ask for an export
+///
+/// It holds what is known now (`as_of`), and is written as soon as that is settled, after some seconds. Conversions
+/// are the partner-attributed ones, with `reward_rate` in percent (`10.00`) or, for a fixed reward, as an amount.
+#[utoipa::path(post, path = "/v1/exports", tag = "exports", security(("api_key" = [])), request_body = NewExport, responses(
+    (status = 202, description = "Queued", body = Export),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden` (the key lacks `can_export`), `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn create(
+    State(app): State<App>,
+    auth: Auth<auth::Export>,
+    attempt: Attempt,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let mut fields = Fields::of(&body.value)?;
+    fields.require(&["kind", "from", "to"]);
+    let mut kind = ExportKind::Conversions;
+    fields.set("kind", &mut kind, word);
+    let asked = Asked {
+        from: fields.get("from", word::<Bound>),
+        to: fields.get("to", word::<Bound>),
+        partner: fields.get("partner", line(255)),
+        program: fields.get("program", line(255)),
+        ..Asked::default()
+    };
+    let types = fields.get("types", types);
+    if kind == ExportKind::Traffic && types.is_some() {
+        fields.fault("types", "unexpected", "clicks have no types");
+    }
+    fields.finish()?;
+    let scope = asked.resolve(&app, auth.workspace, Place::Body).await?;
+
+    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let id = app.ambient.id();
+    let export = db::exports::insert(change.db(), &scope, id, kind, types.unwrap_or_default(), auth.key).await?;
+    change.audit("export.create", export.id, None::<&()>, Some(&export)).await?;
+    change.finish(StatusCode::ACCEPTED, &export).await
+}
+
+/// At least one type, each once.
+fn types(value: &Value) -> Parsed<Vec<ConversionType>> {
+    let Value::Array(items) = value else { return fault("type", "must be a list of strings") };
+    if items.is_empty() {
+        return fault("length", "must name at least one type; leave it out for all");
+    }
+    let (mut types, mut faults) = (vec![], vec![]);
+    for (index, item) in items.iter().enumerate() {
+        match word(item) {
+            Ok(kind) => types.push(kind),
+            Err(inner) => faults.extend(inner.into_iter().map(|f| Fault { at: format!("/{index}"), ..f })),
+        }
+    }
+    types.sort_unstable();
+    types.dedup();
+    if faults.is_empty() { Ok(types) } else { Err(faults) }
+}
+
+/// List exports, newest first
+#[utoipa::path(get, path = "/v1/exports", tag = "exports", security(("api_key" = [])), params(
+    ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses(
+    (status = 200, description = "A page", body = Page<Export>),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn list(
+    State(app): State<App>,
+    auth: Auth<auth::Export>,
+    mut params: Params,
+) -> Result<Json<Page<Export>>, ApiError> {
+    let page = PageQuery::read(&mut params);
+    params.finish()?;
+    let rows = db::exports::list(&app.db, auth.workspace, &page).await?;
+    Ok(Json(Page::cut(rows, &page, |export| export.id)))
+}
+
+/// Read an export: its state and progress
+#[utoipa::path(get, path = "/v1/exports/{id}", tag = "exports", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id"),
+), responses(
+    (status = 200, description = "The export", body = Export),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+))]
+async fn read(
+    State(app): State<App>,
+    auth: Auth<auth::Export>,
+    Path(id): Path<String>,
+) -> Result<Json<Export>, ApiError> {
+    let id = parse(&id)?;
+    Ok(Json(db::exports::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?))
+}
+
+/// Cancel an export that is not completed yet; a second time changes nothing
+#[utoipa::path(delete, path = "/v1/exports/{id}", tag = "exports", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id"),
+), responses(
+    (status = 200, description = "Cancelled", body = Export),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: it has ended already", body = Problem, content_type = "application/problem+json"),
+))]
+async fn cancel(
+    State(app): State<App>,
+    auth: Auth<auth::Export>,
+    attempt: Attempt,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = parse(&id)?;
+    let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
+    let before = db::exports::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let after = match before.status {
+        ExportStatus::Cancelled => before,
+        ExportStatus::Queued | ExportStatus::Running => {
+            let after = db::exports::cancel(change.db(), auth.workspace, id).await?;
+            change.audit("export.cancel", id, Some(&before), Some(&after)).await?;
+            after
+        }
+        status @ (ExportStatus::Completed | ExportStatus::Failed | ExportStatus::Expired) => {
+            return Err(ApiError::Conflict {
+                code: "conflict",
+                detail: format!("the export is {status}; there is nothing to cancel"),
+            });
+        }
+    };
+    change.finish(StatusCode::OK, &after).await
+}
+
+/// Download an export's file
+#[utoipa::path(get, path = "/v1/exports/{id}/file", tag = "exports", security(("api_key" = [])), params(
+    ("id" = String, Path, description = "Id"),
+), responses(
+    (status = 200, description = "The file: UTF-8 without byte order mark, RFC 4180", body = String, content_type = "text/csv"),
+    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such export, or its file has expired", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`export_not_ready`: queued or running; `conflict`: failed or cancelled", body = Problem, content_type = "application/problem+json"),
+))]
+async fn file(State(app): State<App>, auth: Auth<auth::Export>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = parse(&id)?;
+    let export = db::exports::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    match export.status {
+        ExportStatus::Completed => {}
+        ExportStatus::Expired => return Err(GONE),
+        status @ (ExportStatus::Queued | ExportStatus::Running) => {
+            let detail = format!("the export is {status}; ask again when it is completed");
+            return Err(ApiError::Conflict { code: "export_not_ready", detail });
+        }
+        status @ (ExportStatus::Failed | ExportStatus::Cancelled) => {
+            let detail = format!("the export is {status} and has no file; ask for another");
+            return Err(ApiError::Conflict { code: "conflict", detail });
+        }
+    }
+    let path = work::exports::path(&app, auth.workspace, id, export.attempts);
+    let stored = app.exports.0.get(&path).await.map_err(|error| match error {
+        object_store::Error::NotFound { .. } => GONE,
+        other => ApiError::Unavailable(other.to_string()),
+    })?;
+
+    let name = format!("{}_{}_{}_{id}.csv", export.kind, day(export.from), day(export.to));
+    let (size, mut response) = (stored.meta.size, Response::new(Body::from_stream(stored.into_stream())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+fn day(at: crate::time::At) -> String {
+    at.0.format("%Y-%m-%d").to_string()
+}
+
+const NOT_FOUND: ApiError = ApiError::NotFound("export");
+const GONE: ApiError = ApiError::NotFound("file of the expired export");
+
+fn parse(id: &str) -> Result<ExportId, ApiError> {
+    id.parse().map_err(|_| NOT_FOUND)
 }

@@ -1,0 +1,178 @@
+//! Counts clicks. Rollups answer where they can: on ranges of whole quarter-hours, of the latest state, with one
+//! dimension in play at most. They are read together with the deltas that are not folded into them yet, so the
+//! answer is exact at any moment. Everything else is counted from facts, bounded by the time inside click ids.
+
+mod cells;
+
+pub use cells::first_id;
+use cells::{Whose, base};
+use sqlx::PgConnection;
+
+use super::{Bots, Scope};
+
+shared::text_enum! {
+    /// What clicks can be grouped by.
+    pub enum Group {
+        /// The partner at the click.
+        Partner = "partner",
+        /// The program at the click.
+        Program = "program",
+        /// The link.
+        Link = "link",
+        /// ISO 3166-1 alpha-2.
+        Country = "country",
+        /// Country and region.
+        Region = "region",
+        /// The visitor's `utm_source`, else the link's.
+        Source = "source",
+        /// Host of the referring page.
+        Referrer = "referrer",
+        /// Kind of device.
+        Device = "device",
+        /// Browser family.
+        Browser = "browser",
+        /// Operating system family.
+        Os = "os",
+        /// Short link or QR code.
+        Trigger = "trigger",
+        /// Tags that the partner carries now.
+        Tag = "tag",
+        /// The link's `utm_campaign`.
+        Campaign = "campaign",
+        /// Hostname of the link.
+        Domain = "domain",
+        /// Hour.
+        Hour = "hour",
+        /// Calendar day.
+        Day = "day",
+        /// ISO 8601 week.
+        Week = "week",
+        /// Calendar month.
+        Month = "month",
+    }
+}
+
+impl Group {
+    /// Whether it is a span of time.
+    #[must_use]
+    pub const fn is_time(self) -> bool {
+        matches!(self, Self::Hour | Self::Day | Self::Week | Self::Month)
+    }
+
+    /// The dimension of the rollups that holds it; `None` for spans of time, which every dimension holds.
+    const fn dimension(self) -> Option<&'static str> {
+        match self {
+            Self::Tag => Some("partner"),
+            Self::Hour | Self::Day | Self::Week | Self::Month => None,
+            _ => Some(self.as_str()),
+        }
+    }
+}
+
+/// Clicks by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Counts {
+    /// Humans through short links.
+    pub human_link: i64,
+    /// Humans through QR codes.
+    pub human_qr: i64,
+    /// Bots through short links.
+    pub bot_link: i64,
+    /// Bots through QR codes.
+    pub bot_qr: i64,
+}
+
+/// One row of the answer.
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    part: i16,
+    key: Option<String>,
+    label: Option<String>,
+    #[sqlx(flatten)]
+    counts: Counts,
+}
+
+/// Clicks by group.
+#[derive(Debug, Default)]
+pub struct Grouped {
+    /// All clicks in scope, each once.
+    pub totals: Counts,
+    /// Key, label and counts, by what `bots` selects, greatest first.
+    pub groups: Vec<(String, Option<String>, Counts)>,
+    /// The sum of the groups over the limit.
+    pub other: Option<Counts>,
+}
+
+/// Counts the clicks in scope by group.
+///
+/// # Errors
+/// The database's.
+pub async fn grouped(
+    db: &mut PgConnection,
+    scope: &Scope,
+    group: Group,
+    bots: Bots,
+    limit: i64,
+) -> sqlx::Result<Grouped> {
+    let mut sql = base(scope, Some(group), Whose::All);
+    let selected = match bots {
+        Bots::All => "human_link + human_qr + bot_link + bot_qr",
+        Bots::Human => "human_link + human_qr",
+        Bots::Bot => "bot_link + bot_qr",
+    };
+    sql.push(format_args!(
+        ", ranked as (select *, row_number() over (order by {selected} desc, key collate \"C\") as rank from groups)
+         select 0::smallint as part, null::bigint as rank, null as key, null as label, {SUMS} from base
+         union all select 1::smallint, rank, key, label, human_link, human_qr, bot_link, bot_qr from ranked where rank <= "
+    ));
+    sql.push_bind(limit);
+    sql.push(format_args!(" union all select 2::smallint, null, null, null, {SUMS} from ranked where rank > "));
+    sql.push_bind(limit);
+    sql.push(" having count(*) > 0 order by part, rank");
+
+    let mut answer = Grouped::default();
+    for row in sql.build_query_as::<Row>().fetch_all(db).await? {
+        match (row.part, row.key) {
+            (0, _) => answer.totals = row.counts,
+            (1, Some(key)) => answer.groups.push((key, row.label, row.counts)),
+            _ => answer.other = Some(row.counts),
+        }
+    }
+    Ok(answer)
+}
+
+/// Humans' clicks that had a partner: what conversions are measured against.
+#[derive(Debug, Default)]
+pub struct Reach {
+    /// All in scope, each once.
+    pub total: i64,
+    /// By key of the group.
+    pub by_key: std::collections::HashMap<String, i64>,
+}
+
+/// Counts the clicks of humans that had a partner, in total and for some keys of a group.
+///
+/// # Errors
+/// The database's.
+pub async fn reach(db: &mut PgConnection, scope: &Scope, group: Option<Group>, keys: &[String]) -> sqlx::Result<Reach> {
+    let mut sql = base(scope, group, Whose::Partners);
+    sql.push(
+        " select null as key, coalesce(sum(human_link + human_qr), 0)::bigint as humans from base
+          union all select key, human_link + human_qr from groups where key = any(",
+    );
+    sql.push_bind(keys);
+    sql.push(")");
+    let mut answer = Reach::default();
+    for (key, humans) in sql.build_query_as::<(Option<String>, i64)>().fetch_all(db).await? {
+        match key {
+            None => answer.total = humans,
+            Some(key) => {
+                answer.by_key.insert(key, humans);
+            }
+        }
+    }
+    Ok(answer)
+}
+
+const SUMS: &str = "coalesce(sum(human_link), 0)::bigint as human_link, coalesce(sum(human_qr), 0)::bigint as human_qr, \
+                    coalesce(sum(bot_link), 0)::bigint as bot_link, coalesce(sum(bot_qr), 0)::bigint as bot_qr";

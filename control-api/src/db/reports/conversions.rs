@@ -1,0 +1,247 @@
+//! Sums conversions, always from facts: they are few beside clicks, and every sum stays checkable row by row.
+
+use sqlx::PgConnection;
+
+use super::{
+    Bots, Scope, clicks,
+    fragments::{Sql, push_filter, push_span, push_span_label, push_span_text},
+};
+
+shared::text_enum! {
+    /// What conversions can be grouped by.
+    pub enum Group {
+        /// The partner credited.
+        Partner = "partner",
+        /// The program at the click.
+        Program = "program",
+        /// The link clicked.
+        Link = "link",
+        /// `lead`, `sale`, `refund`, `cancellation`, `reversal`.
+        Type = "type",
+        /// The event's own name.
+        EventName = "event_name",
+        /// Currency of the amounts.
+        Currency = "currency",
+        /// Tags that the partner carries now.
+        Tag = "tag",
+        /// The link's `utm_campaign` at the click.
+        Campaign = "campaign",
+        /// Country of the click.
+        Country = "country",
+        /// Hostname of the link.
+        Domain = "domain",
+        /// Hour.
+        Hour = "hour",
+        /// Calendar day.
+        Day = "day",
+        /// ISO 8601 week.
+        Week = "week",
+        /// Calendar month.
+        Month = "month",
+    }
+}
+
+impl Group {
+    /// The same groups of clicks, where clicks have them.
+    #[must_use]
+    pub const fn of_clicks(self) -> Option<clicks::Group> {
+        Some(match self {
+            Self::Partner => clicks::Group::Partner,
+            Self::Program => clicks::Group::Program,
+            Self::Link => clicks::Group::Link,
+            Self::Tag => clicks::Group::Tag,
+            Self::Campaign => clicks::Group::Campaign,
+            Self::Country => clicks::Group::Country,
+            Self::Domain => clicks::Group::Domain,
+            Self::Hour => clicks::Group::Hour,
+            Self::Day => clicks::Group::Day,
+            Self::Week => clicks::Group::Week,
+            Self::Month => clicks::Group::Month,
+            Self::Type | Self::EventName | Self::Currency => return None,
+        })
+    }
+
+    const fn raw_and_label(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Partner | Self::Tag => ("c.partner_id", "c.partner_name"),
+            Self::Program => ("c.program_id", "c.program_name"),
+            Self::Link => ("c.link_id", "c.domain || '/' || c.slug"),
+            Self::Type => ("c.type", "null::text"),
+            Self::EventName => ("c.event_name", "null::text"),
+            Self::Currency => ("coalesce(c.currency, o.currency)", "null::text"),
+            Self::Campaign => ("c.utm_campaign", "null::text"),
+            Self::Country => ("c.country", "null::text"),
+            Self::Domain => ("c.domain", "null::text"),
+            Self::Hour | Self::Day | Self::Week | Self::Month => ("", "null::text"),
+        }
+    }
+}
+
+/// Sums of one part of the report, in one pair of currencies.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Cell {
+    /// 0: of the totals, 1: of a group, 2: of the groups over the limit.
+    pub part: i16,
+    /// Place of the group, from 1.
+    pub rank: Option<i64>,
+    /// Key of the group.
+    pub key: Option<String>,
+    /// The latest click's id and the label that it carried, in one text.
+    latest: Option<String>,
+    /// Currency of the amounts.
+    pub currency: Option<String>,
+    /// Currency of the reward.
+    pub reward_currency: Option<String>,
+    /// Leads.
+    pub leads: i64,
+    /// Sales.
+    pub sales: i64,
+    /// Refunds.
+    pub refunds: i64,
+    /// Cancellations.
+    pub cancellations: i64,
+    /// Reversals.
+    pub reversals: i64,
+    /// Amounts of leads and sales; an integer that may exceed 64 bits, as text.
+    pub gross: String,
+    /// Amounts of follow-ons, 0 or less; likewise.
+    pub negative: String,
+    /// Estimated commissions less clawbacks; likewise.
+    pub reward: String,
+}
+
+impl Cell {
+    /// The latest click, comparable, and its label.
+    #[must_use]
+    pub fn latest(&self) -> Option<(&str, &str)> {
+        self.latest.as_deref().and_then(|text| text.split_at_checked(36))
+    }
+}
+
+/// Sums the partner-attributed conversions in scope by group; greatest number of sales first, then of leads.
+///
+/// # Errors
+/// The database's.
+pub async fn grouped(
+    db: &mut PgConnection,
+    scope: &Scope,
+    group: Group,
+    bots: Bots,
+    limit: i64,
+) -> sqlx::Result<Vec<Cell>> {
+    const SUMS: &str = "sum(leads)::bigint as leads, sum(sales)::bigint as sales, sum(refunds)::bigint as refunds, \
+                        sum(cancellations)::bigint as cancellations, sum(reversals)::bigint as reversals, \
+                        sum(gross)::text as gross, sum(negative)::text as negative, sum(reward)::text as reward";
+    let span = group.of_clicks();
+    let mut sql = Sql::new("with matched as (select ");
+    let (raw, label) = group.raw_and_label();
+    match span {
+        Some(span) if span.is_time() => push_span(&mut sql, scope, span, "c.occurred_at"),
+        _ => {
+            sql.push(raw);
+        }
+    }
+    // A follow-on whose event names no amount reverses the remainder, in its original's currency.
+    sql.push(format_args!(
+        " as raw, {label} as label, c.click_id as click, c.type, coalesce(c.currency, o.currency) as currency,
+          c.reward_currency,
+          case when c.type in ('lead', 'sale') then c.amount_minor end as gross,
+          case when c.type not in ('lead', 'sale') then coalesce(c.amount_minor, c.reversed_minor) end as negative,
+          coalesce(c.estimated_commission_minor, 0) - coalesce(c.clawback_minor, 0) as reward
+          from ("
+    ));
+    push_matching(&mut sql, scope, bots, "*");
+    sql.push(" and status = 'attributed'");
+    if let Some(as_of) = scope.as_of {
+        sql.push(" and attributed_at <= ").push_bind(as_of.0);
+    }
+    sql.push(
+        ") c left join conversions o on o.workspace_id = c.workspace_id and o.id = c.original_id
+         ), base as materialized (select ",
+    );
+    push_span_text(&mut sql, span);
+    sql.push(" as key, max(coalesce(click::text, repeat('0', 36)) || coalesce(");
+    push_span_label(&mut sql, scope, span);
+    sql.push(
+        ", '') collate \"C\") as latest, currency, reward_currency,
+          count(*) filter (where type = 'lead') as leads, count(*) filter (where type = 'sale') as sales,
+          count(*) filter (where type = 'refund') as refunds,
+          count(*) filter (where type = 'cancellation') as cancellations,
+          count(*) filter (where type = 'reversal') as reversals,
+          coalesce(sum(gross), 0) as gross, -coalesce(sum(negative), 0) as negative, sum(reward) as reward
+          from matched group by 1, currency, reward_currency
+         ), groups as (",
+    );
+    if group == Group::Tag {
+        sql.push(
+            "select tag as key, repeat('0', 36) || tag as latest, currency, reward_currency, leads, sales, refunds,
+             cancellations, reversals, gross, negative, reward
+             from base left join partners p on p.id::text = base.key and p.workspace_id = ",
+        );
+        sql.push_bind(scope.workspace);
+        sql.push(" cross join lateral unnest(case when cardinality(p.tags) > 0 then p.tags else '{none}' end) as tag)");
+    } else {
+        sql.push("select * from base)");
+    }
+    sql.push(format_args!(
+        ", ranked as (
+           select key, row_number() over (order by sum(sales) desc, sum(leads) desc, key collate \"C\") as rank
+           from groups group by key
+         )
+         select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
+         from base group by currency, reward_currency
+         union all
+         select 1::smallint, rank, key, max(latest), currency, reward_currency, {SUMS}
+         from groups join ranked using (key) where rank <= "
+    ));
+    sql.push_bind(limit);
+    sql.push(format_args!(
+        " group by rank, key, currency, reward_currency
+         union all
+         select 2::smallint, null, null, null, currency, reward_currency, {SUMS}
+         from groups join ranked using (key) where rank > "
+    ));
+    sql.push_bind(limit);
+    sql.push(" group by currency, reward_currency order by part, rank");
+    sql.build_query_as::<Cell>().fetch_all(db).await
+}
+
+/// Conversions in scope that no partner is credited with: finally, and so far. Rows without a partner match no
+/// filter by partner.
+///
+/// # Errors
+/// The database's.
+pub async fn beside(db: &mut PgConnection, scope: &Scope, bots: Bots) -> sqlx::Result<(i64, i64)> {
+    let mut sql = Sql::new("select count(*) filter (where ");
+    let pending = |sql: &mut Sql| {
+        sql.push("(attributed_at is null");
+        if let Some(as_of) = scope.as_of {
+            sql.push(" or attributed_at > ").push_bind(as_of.0);
+        }
+        sql.push(")");
+    };
+    sql.push("status = 'unattributed' and not ");
+    pending(&mut sql);
+    sql.push("), count(*) filter (where ");
+    pending(&mut sql);
+    sql.push(") from (");
+    push_matching(&mut sql, scope, bots, "status, attributed_at");
+    sql.push(") c");
+    sql.build_query_as::<(i64, i64)>().fetch_one(db).await
+}
+
+/// The conversions of the range, as far as they were known at `as_of`, whatever became of them.
+fn push_matching(sql: &mut Sql, scope: &Scope, bots: Bots, columns: &'static str) {
+    sql.push(format_args!("select {columns} from conversions where workspace_id = ")).push_bind(scope.workspace);
+    sql.push(" and occurred_at >= ").push_bind(scope.from.0);
+    sql.push(" and occurred_at < ").push_bind(scope.to.0);
+    if let Some(as_of) = scope.as_of {
+        sql.push(" and recorded_at <= ").push_bind(as_of.0);
+    }
+    sql.push(match bots {
+        Bots::All => "",
+        Bots::Human => " and bot_reason is null",
+        Bots::Bot => " and bot_reason is not null",
+    });
+    push_filter(sql, scope);
+}
