@@ -10,6 +10,7 @@ use crate::{http::page::PageQuery, time::At};
 
 /// One change, as the API shows it.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditEntry)]
 pub struct Entry {
     /// Its id.
     #[schema(value_type = String, example = "aud_01h455vb4pex5vsknk084sn02q")]

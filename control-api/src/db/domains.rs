@@ -150,7 +150,7 @@ pub async fn lock(
     reference: &DomainRef,
 ) -> sqlx::Result<Option<Domain>> {
     let (id, hostname) = reference.parts();
-    select!("where workspace_id = $1 and (id = $2 or hostname = $3) for update", workspace.uuid(), id, hostname)
+    select!("where workspace_id = $1 and (id = $2 or hostname = $3) for no key update", workspace.uuid(), id, hostname)
         .fetch_optional(db)
         .await
 }

@@ -19,6 +19,7 @@ use crate::{
 
 /// A link, as stored.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = StoredLink)]
 pub struct Link {
     /// Its id.
     #[schema(value_type = String, example = "lnk_01h455vb4pex5vsknk084sn02q")]
@@ -259,7 +260,7 @@ pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: LinkId) ->
 /// The database's.
 pub async fn lock(db: &mut PgConnection, workspace: WorkspaceId, id: LinkId) -> sqlx::Result<Option<Link>> {
     sqlx::query_scalar!(
-        "select id from links where workspace_id = $1 and id = $2 for update",
+        "select id from links where workspace_id = $1 and id = $2 for no key update",
         workspace.uuid(),
         id.uuid()
     )

@@ -233,7 +233,7 @@ pub async fn lock(
     let (id, key, external) = reference.parts();
     let found = sqlx::query_scalar!(
         r#"select id as "id: PartnerId" from partners
-           where workspace_id = $1 and (id = $2 or key = $3 or external_id = $4) for update"#,
+           where workspace_id = $1 and (id = $2 or key = $3 or external_id = $4) for no key update"#,
         workspace.uuid(),
         id,
         key,

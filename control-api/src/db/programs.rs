@@ -276,7 +276,7 @@ pub async fn lock(
 ) -> sqlx::Result<Option<ProgramId>> {
     let (id, key, _) = reference.parts();
     let found = sqlx::query_scalar!(
-        "select id from programs where workspace_id = $1 and (id = $2 or key = $3) for update",
+        "select id from programs where workspace_id = $1 and (id = $2 or key = $3) for no key update",
         workspace.uuid(),
         id,
         key,

@@ -211,7 +211,7 @@ pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: SourceId) 
 /// The database's.
 pub async fn lock(db: &mut sqlx::PgConnection, workspace: WorkspaceId, id: SourceId) -> sqlx::Result<Option<Source>> {
     sqlx::query_scalar!(
-        "select id from sources where workspace_id = $1 and id = $2 for update",
+        "select id from sources where workspace_id = $1 and id = $2 for no key update",
         workspace.uuid(),
         id.uuid(),
     )

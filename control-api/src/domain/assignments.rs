@@ -2,7 +2,8 @@
 //! one opened at one instant, in one transaction, with the link locked.
 //!
 //! Locks are taken in one order everywhere, so that changes never wait for each other in a circle: partner,
-//! program, link. (A rename holds its partner or program and then touches links.)
+//! program, link. (A rename holds its partner or program and then touches links.) They are `for no key update`
+//! and `for share`, because foreign keys lock what they point at `for key share`, in an order of their own.
 
 use serde::Serialize;
 use shared::{

@@ -44,6 +44,7 @@ const SLUG_LENGTH: usize = 7;
 
 /// A link, as the API shows it.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Link)]
 pub struct Shown {
     /// The link.
     #[serde(flatten)]

@@ -54,3 +54,30 @@ pub fn png(short_url: &str) -> Result<Vec<u8>, ApiError> {
     writer.finish().map_err(|error| internal(error.into()))?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_png_shows_the_code_within_its_quiet_zone() {
+        let url = format!("https://{}.example/{}", "h".repeat(245), "s".repeat(190));
+        let code = code(&url).unwrap();
+        let file = png(&url).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let frame = reader.next_frame(&mut pixels).unwrap();
+        let side = (code.width() + 2 * QUIET) * SCALE;
+        assert_eq!((frame.width as usize, frame.height as usize), (side, side));
+        let is_dark = |x: usize, y: usize| pixels[y * frame.line_size + x / 8] & (0x80 >> (x % 8)) == 0;
+        for y in 0..side {
+            for x in 0..side {
+                let module = |at: usize| (at / SCALE).wrapping_sub(QUIET);
+                let (mx, my) = (module(x), module(y));
+                let expected = mx < code.width() && my < code.width() && code[(mx, my)] == Color::Dark;
+                assert_eq!(is_dark(x, y), expected, "{x} {y}");
+            }
+        }
+        assert!(svg(&url).unwrap().contains("<svg"));
+    }
+}
