@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    path::Path,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -14,7 +15,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, killpg},
+    sys::{
+        signal::{Signal, killpg},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::Pid,
 };
 use tokio::{
@@ -33,6 +37,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command`; dropping the handle sends `stop` to its group and, after `grace`, `SIGKILL`.
     pub(crate) fn spawn(mut command: Command, stop: Signal, grace: Duration) -> anyhow::Result<Self> {
+        adopt_orphans()?;
         command.process_group(0).kill_on_drop(true);
         end_with_parent(&mut command, stop);
         let child = command.spawn().with_context(|| format!("cannot start `{}`", describe(&command)))?;
@@ -65,16 +70,38 @@ impl Drop for Process {
         }
         let deadline = Instant::now() + self.grace;
         while Instant::now() < deadline {
-            // Reaps the leader: an unreaped child would keep its group alive.
-            let _ = self.child.try_wait();
+            self.reap(group);
             if killpg(group, None) == Err(Errno::ESRCH) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = killpg(group, Signal::SIGKILL);
-        let _ = self.child.try_wait();
+        self.reap(group);
     }
+}
+
+impl Process {
+    /// Takes note of the group's dead: an ended process counts as one of its group until somebody does.
+    fn reap(&mut self, group: Pid) {
+        if self.has_ended() {
+            // Its descendants are ours since it ended, see `adopt_orphans`.
+            while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
+                waitpid(Pid::from_raw(-group.as_raw()), Some(WaitPidFlag::WNOHANG))
+            {}
+        }
+    }
+}
+
+/// Makes us the parent of what our children leave behind, so that it ends with us as well.
+#[cfg(target_os = "linux")]
+fn adopt_orphans() -> anyhow::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopt_orphans() -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Asks the kernel to signal the child when we are gone. Credentials given to the command are in force
@@ -140,7 +167,8 @@ pub(crate) async fn output(mut command: Command) -> anyhow::Result<String> {
 /// The command as one would type it.
 pub(crate) fn describe(command: &Command) -> String {
     let command = command.as_std();
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words = std::iter::once(program.file_name().unwrap_or(program.as_os_str())).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
