@@ -1,10 +1,11 @@
 //! Bodies: read whole within a bound, as JSON values, so that all faults can be named at once.
 
 use axum::{
-    body::Bytes,
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -20,24 +21,28 @@ pub struct JsonBody {
     pub raw: Bytes,
 }
 
+/// How much of a body over its limit is still read, in bytes, so that its sender gets to see the answer
+/// instead of a broken connection.
+const DRAINED: usize = 4 << 20;
+
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
 /// 413 over the limit; 400 if the connection breaks.
 pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    let declared = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > limit) {
-        return Err(ApiError::PayloadTooLarge(limit));
+    let mut chunks = request.into_body().into_data_stream();
+    let mut whole = BytesMut::new();
+    let mut seen = 0_usize;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+        seen = seen.saturating_add(chunk.len());
+        if seen <= limit {
+            whole.extend_from_slice(&chunk);
+        } else if seen > limit.saturating_add(DRAINED) {
+            break;
+        }
     }
-    axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
-        let too_large =
-            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("length limit"));
-        if too_large { ApiError::PayloadTooLarge(limit) } else { ApiError::InvalidJson(error.to_string()) }
-    })
+    if seen > limit { Err(ApiError::PayloadTooLarge(limit)) } else { Ok(whole.freeze()) }
 }
 
 /// Whether the headers promise JSON. A missing type is taken as JSON: many clients send none.

@@ -276,6 +276,11 @@ pub fn word<T: std::str::FromStr<Err = String>>(value: &Value) -> Parsed<T> {
     string(value)?.parse().or_else(|detail: String| fault("value", detail))
 }
 
+/// A text of a known form, such as a time, that reads itself.
+pub fn form<T: std::str::FromStr<Err = String>>(value: &Value) -> Parsed<T> {
+    string(value)?.parse().or_else(|detail: String| fault("format", detail))
+}
+
 /// An id of a known kind.
 pub fn id<K: shared::id::Kind>(value: &Value) -> Parsed<shared::Id<K>> {
     string(value)?.parse().or_else(|error: shared::id::IdError| fault("format", error.to_string()))

@@ -24,7 +24,7 @@ use crate::{
     http::{
         auth::{self, Auth},
         body::JsonBody,
-        fields::{Fault, Fields, Parsed, fault, line, word},
+        fields::{Fault, Fields, Parsed, fault, form, line, word},
         mutation::{Attempt, Mutation},
         page::{Page, PageQuery},
         params::Params,
@@ -80,8 +80,8 @@ async fn create(
     let mut kind = ExportKind::Conversions;
     fields.set("kind", &mut kind, word);
     let asked = Asked {
-        from: fields.get("from", word::<Bound>),
-        to: fields.get("to", word::<Bound>),
+        from: fields.get("from", form::<Bound>),
+        to: fields.get("to", form::<Bound>),
         partner: fields.get("partner", line(255)),
         program: fields.get("program", line(255)),
         ..Asked::default()

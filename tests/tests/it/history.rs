@@ -83,15 +83,15 @@ async fn an_event_waits_for_its_click() {
 
     // The click lands unseen by any waiting transaction; the sweep joins them.
     sqlx::query("insert into clicks select * from late").execute(&stack.db).await.expect("restored");
-    let settled = eventually("the sale and its refund to be settled", || async {
-        let result = source.send(&sale).await.expect(200);
-        assert_eq!(result["status"], "duplicate");
+    let report = eventually("the sale and its refund to be settled", || async {
         let report = team.report("conversions", "partner").await;
-        (report["totals"]["refunds"] == 1).then_some(result)
+        (report["totals"]["refunds"] == 1).then_some(report)
     })
     .await;
+    assert_eq!(report["groups"][0]["revenue"][0]["net_minor"], 0, "{report}");
+    assert_eq!(report["pending"], 1, "the other refund still waits: {report}");
+    let settled = source.send(&sale).await.expect(200);
+    assert_eq!(settled["status"], "duplicate");
     assert_eq!(settled["conversion_id"], result["conversion_id"]);
     assert_eq!(settled["attribution"]["status"], "attributed", "{settled}");
-    let report = team.report("conversions", "partner").await;
-    assert_eq!(report["groups"][0]["revenue"][0]["net_minor"], 0, "{report}");
 }

@@ -10,7 +10,10 @@ async fn a_click_becomes_a_row_for_finance() {
     let team = stack.team().await;
     let (host, link) = team.campaign().await;
     assert_eq!(link["short_url"], format!("https://{host}/nomura"));
-    assert_eq!(link["token_append"], json!({"will_append": true, "reason": "appended"}));
+    assert_eq!(
+        (&link["token_append"]["will_append"], &link["token_append"]["reason"]),
+        (&json!(true), &json!("appended"))
+    );
     let source = team.source().await;
 
     let redirect = team.visit(&host, "/nomura?utm_source=newsletter").await;
