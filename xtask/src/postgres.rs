@@ -108,11 +108,9 @@ impl Postgres {
         Ok(())
     }
 
-    /// Runs the statements of a file.
-    pub(crate) async fn execute(&self, database: &str, file: &Path) -> anyhow::Result<()> {
-        let sql = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let client = connect(&self.url(database)).await?;
-        client.batch_execute(&sql).await.with_context(|| format!("{} does not apply", file.display()))
+    /// Runs statements in one of its databases.
+    pub(crate) async fn execute(&self, database: &str, sql: &str) -> anyhow::Result<()> {
+        Ok(connect(&self.url(database)).await?.batch_execute(sql).await?)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
 use crate::{
@@ -23,6 +23,16 @@ use crate::{
     ui::Step,
 };
 
+/// sqlx's own table of applied migrations, which the control API looks into to know whether it is ready.
+const MIGRATIONS_TABLE: &str = "create table _sqlx_migrations (
+    version bigint primary key,
+    description text not null,
+    installed_on timestamptz not null default now(),
+    success boolean not null,
+    checksum bytea not null,
+    execution_time bigint not null
+)";
+
 /// Regenerates `.sqlx`: every query is described by a real Postgres with the current migrations.
 pub(crate) async fn queries(context: &Context) -> anyhow::Result<()> {
     let _tools = Tools::ensure(context).await?;
@@ -31,16 +41,18 @@ pub(crate) async fn queries(context: &Context) -> anyhow::Result<()> {
     let postgres = Postgres::start(context, Purpose::Scratch, ports::any_free()?, &password).await?;
     let database = postgres.url("postgres");
     // Not by control-api, which may not compile before its queries are described.
+    postgres.execute("postgres", MIGRATIONS_TABLE).await?;
     for migration in files(&context.path("migrations"))?.values() {
         if migration.extension().is_some_and(|extension| extension == "sql") {
-            postgres.execute("postgres", migration).await?;
+            let sql = fs::read_to_string(migration)?;
+            let applied = postgres.execute("postgres", &sql).await;
+            applied.with_context(|| format!("{} does not apply", migration.display()))?;
         }
     }
     step.done("");
 
     let step = Step::announce("Describing the queries");
-    let fresh = context.state("sqlx-new")?;
-    let _ = fs::remove_dir_all(&fresh);
+    let fresh = context.state(&format!("sqlx-{}", std::process::id()))?;
     fs::create_dir_all(&fresh)?;
     // The macros write a description only when they run, and cargo only runs them when a source is newer.
     for root in ["control-api/src/lib.rs", "control-api/src/main.rs"].map(|root| context.path(root)) {
@@ -51,7 +63,11 @@ pub(crate) async fn queries(context: &Context) -> anyhow::Result<()> {
     let mut check = cargo::cargo(context);
     check.arg("check").args(cargo::NATIVE).arg("--all-targets");
     check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", &fresh).env("DATABASE_URL", &database);
-    process::run(check).await?;
+    let checked = process::run(check).await;
+    if checked.is_err() {
+        fs::remove_dir_all(&fresh)?;
+    }
+    checked?;
     let (added, removed) = replace(&fresh, &context.path(".sqlx"))?;
     step.done(&format!("{added} new, {removed} gone"));
     Ok(())
@@ -61,6 +77,7 @@ pub(crate) async fn queries(context: &Context) -> anyhow::Result<()> {
 fn replace(fresh: &Path, target: &Path) -> anyhow::Result<(usize, usize)> {
     fs::create_dir_all(target)?;
     let (new, old) = (files(fresh)?, files(target)?);
+    ensure!(!new.is_empty(), "no query was described; did another build compile the same sources meanwhile?");
     let gone: Vec<_> = old.keys().filter(|name| !new.contains_key(*name)).collect();
     for name in &gone {
         fs::remove_file(&old[*name])?;
