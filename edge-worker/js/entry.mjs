@@ -5,9 +5,6 @@
 //
 // A link in memory costs one call into the module and one string out of it, and its response is returned at once,
 // not as a promise.
-//
-// A panic in Rust ends as a trap, after which an instance must not be used again. The glue notices and starts a
-// new one, with an empty memory, on the next call.
 
 import * as wasm from "../build/glue/index.js";
 
@@ -15,21 +12,46 @@ const TEXT = { contentType: "text" };
 
 export default {
   fetch(request, env, ctx) {
+    revive();
     const facts = factsOf(request);
     let packed = "";
     try {
       packed = wasm.hot(facts, Date.now());
     } catch (error) {
       // The visitor gets a second chance with a new instance.
-      console.error("trapped", error);
+      trapped(error);
+      revive();
     }
     return packed === "" ? visit(request, facts, env, ctx) : redirect(packed, env, ctx);
   },
 
   queue(batch, env) {
+    revive();
     return wasm.consume(batch.messages, env);
   },
 };
+
+// A panic in Rust, like any trap, leaves an instance that must not be used again. The `worker` crate's panic hook
+// sets this flag. The glue looks after its instance too, but only once it has written the arguments of a call
+// into the old one's memory; so the look has to come before.
+const state = wasm.__worker_init_state();
+
+// Traps in a task come out nowhere else.
+addEventListener("error", (event) => {
+  if (event.error instanceof WebAssembly.RuntimeError) trapped(event.error);
+});
+
+function trapped(error) {
+  console.error("trapped", error);
+  state.criticalError = true;
+}
+
+/** Starts a new instance, with an empty memory, in place of one that has trapped. */
+function revive() {
+  if (!state.criticalError) return;
+  state.criticalError = false;
+  wasm.__wbg_reset_state();
+}
 
 async function visit(request, facts, env, ctx) {
   const answer = await wasm.visit(request, facts, env);
@@ -71,7 +93,10 @@ function redirect(packed, env, ctx) {
 
 /** Gives a click to the queue; what the queue refuses goes to the centre directly. */
 function handOver(click, env, ctx) {
-  const refused = (error) => wasm.rescue(click, String(error), env);
+  const refused = (error) => {
+    revive();
+    return wasm.rescue(click, String(error), env);
+  };
   try {
     ctx.waitUntil(env.CLICKS.send(click, TEXT).then(undefined, refused));
   } catch (error) {

@@ -48,7 +48,7 @@ pub(crate) async fn batch(messages: &[Message], config: &Config) {
             for (message, click) in messages.iter().zip(&clicks) {
                 match deliver(std::slice::from_ref(click), config).await {
                     Ok(()) => message.ack(),
-                    Err(failure) => retry(message, &failure.to_string()),
+                    Err(failure) => postpone(std::slice::from_ref(message), &failure.to_string()),
                 }
             }
         }
@@ -56,9 +56,15 @@ pub(crate) async fn batch(messages: &[Message], config: &Config) {
     }
 }
 
-/// Leaves a batch in the queue for later.
+/// Leaves messages in the queue for later.
 pub(crate) fn postpone(messages: &[Message], why: &str) {
-    messages.iter().for_each(|message| retry(message, why));
+    let attempts = messages.iter().map(Message::attempts).max().unwrap_or_default();
+    log::warn("clicks_delayed", &format!("{} clicks, attempt {attempts}: {why}", messages.len()));
+    for message in messages {
+        let options = js_sys::Object::new().unchecked_into::<RetryOptions>();
+        options.set_delay_seconds(delay(message.attempts()));
+        message.retry(&options);
+    }
 }
 
 /// What can't be read as JSON travels as a JSON string: the control plane then counts it as malformed, instead
@@ -78,14 +84,6 @@ async fn deliver(clicks: &[Box<RawValue>], config: &Config) -> Result<(), Failur
 /// Whether the same request would be refused again: not JSON, too large, not a batch.
 const fn is_final(status: u16) -> bool {
     matches!(status, 400 | 413 | 422)
-}
-
-fn retry(message: &Message, why: &str) {
-    let attempts = message.attempts();
-    log::warn("click_delayed", &format!("attempt {attempts}: {why}"));
-    let options = js_sys::Object::new().unchecked_into::<RetryOptions>();
-    options.set_delay_seconds(delay(attempts));
-    message.retry(&options);
 }
 
 /// The seconds to wait after this many attempts: 1, 2, 4, and so on.

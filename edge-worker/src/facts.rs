@@ -93,7 +93,9 @@ pub(crate) struct Address<'a> {
 impl<'a> Address<'a> {
     /// Reads an absolute URL; `None` where it isn't one.
     pub(crate) fn of(url: &'a str) -> Option<Self> {
-        let (_, rest) = url.split_once("://")?;
+        // Cheaper than to search for `://`, which has to prepare a search; a scheme holds no colon itself.
+        let (_, rest) = url.split_once(':')?;
+        let rest = rest.strip_prefix("//")?;
         let rest = rest.split('#').next()?;
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -89,6 +89,7 @@ pub struct LinkRecord {
 
 /// A place a link leads to, with all decisions that its text allows made already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedTarget")]
 pub struct Target {
     /// The final URL, UTM and custom query merged.
     pub url: String,
@@ -97,8 +98,31 @@ pub struct Target {
     /// Whether a visitor's click gets a token there, and if not, why.
     pub token: TokenReason,
     /// Whether its query may not be touched at all (also when the token is forced by `always`).
-    #[serde(default)]
     pub sealed: bool,
+}
+
+/// A [`Target`] as it stands in the store. The edge cuts the URL at the splice for every visitor, so a record in
+/// which the two don't fit together must be refused where it is read.
+#[derive(Deserialize)]
+struct UncheckedTarget {
+    url: String,
+    splice: Splice,
+    token: TokenReason,
+    #[serde(default)]
+    sealed: bool,
+}
+
+impl TryFrom<UncheckedTarget> for Target {
+    type Error = &'static str;
+
+    fn try_from(stored: UncheckedTarget) -> Result<Self, Self::Error> {
+        let UncheckedTarget { url, splice, token, sealed } = stored;
+        if url.is_char_boundary(splice.at) {
+            Ok(Self { url, splice, token, sealed })
+        } else {
+            Err("the splice lies outside of the URL")
+        }
+    }
 }
 
 /// A weighted alternative.
@@ -234,6 +258,14 @@ mod tests {
             let target = Target::prepare(&Destination::parse(destination).unwrap(), rules);
             let expected = Target { url: url.into(), splice: Splice::of(url), token, sealed };
             assert_eq!(target, expected, "{destination} {tracking} {mode}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_splice_that_does_not_fit_its_url() {
+        for (at, fits) in [(0, true), (10, true), (11, false), (12, true), (13, false)] {
+            let json = format!(r#"{{"url":"https://a/é","splice":{{"at":{at},"joiner":"?"}},"token":"never"}}"#);
+            assert_eq!(serde_json::from_str::<Target>(&json).is_ok(), fits, "{at}");
         }
     }
 
