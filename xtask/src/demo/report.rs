@@ -121,7 +121,7 @@ pub(crate) async fn print(api: &Api, doors: &Doors, workspace: &Workspace, csv: 
     }
     row("total", &traffic["totals"], &conversions["totals"]);
     let unattributed = conversions["unattributed"].as_u64().unwrap_or_default();
-    println!("\nBeside these: {unattributed} events without a partner, {} pending.", conversions["pending"]);
+    println!("\nEvents without a partner: {unattributed}, still waiting for their click: {}.", conversions["pending"]);
 
     let port = doors.edge.rsplit(':').next().unwrap_or_default();
     println!("\nShort links to try, in a browser or with curl:\n");
