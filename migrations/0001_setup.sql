@@ -7,7 +7,7 @@ create table workspaces (
     slug text not null,
     name text not null,
     plan text not null check (plan in ('starter', 'professional', 'enterprise')),
-    -- Each flag guards its surface; NULL means the plan's default.
+    -- Each flag guards its surface. By default all are on where the plan holds Partners, else off.
     access_partner_setup boolean not null,
     access_partner_reporting boolean not null,
     access_partner_conversion_reporting boolean not null,

@@ -102,70 +102,82 @@ impl Seen {
 }
 
 /// The words of browsers, devices and systems.
-fn trait_of(word: &str) -> u64 {
+fn trait_of(word: &[u8]) -> u64 {
     match word {
-        "android" => ANDROID,
-        "iphone" | "ipod" => IPHONE,
-        "ipad" => IPAD,
-        "windows" => WINDOWS,
-        "macintosh" => MACINTOSH,
-        "cros" => CROS,
-        "linux" | "x11" => LINUX,
-        "mobile" | "mobi" => MOBILE,
-        "tablet" => TABLET,
-        "chrome" | "crios" | "chromium" => CHROME,
-        "safari" => SAFARI,
-        "firefox" | "fxios" | "focus" => FIREFOX,
-        "edg" | "edge" | "edga" | "edgios" => EDGE,
-        "opr" | "opera" | "opt" | "opios" => OPERA,
-        "samsungbrowser" => SAMSUNG,
-        "yabrowser" => YANDEX,
-        "ucbrowser" | "ubrowser" => UC,
-        "fban" | "fbav" | "fb_iab" | "instagram" | "bytedancewebview" | "bytelocale" | "musical_ly" | "line"
-        | "micromessenger" | "snapchat" | "pinterest" | "twitter" | "linkedinapp" | "baiduboxapp" | "gsa" => IN_APP,
-        "tv" | "smart-tv" | "smarttv" | "googletv" | "appletv" | "web0s" | "tizen" | "bravia" => TV,
-        "iemobile" => WINDOWS_PHONE,
+        b"android" => ANDROID,
+        b"iphone" | b"ipod" => IPHONE,
+        b"ipad" => IPAD,
+        b"windows" => WINDOWS,
+        b"macintosh" => MACINTOSH,
+        b"cros" => CROS,
+        b"linux" | b"x11" => LINUX,
+        b"mobile" | b"mobi" => MOBILE,
+        b"tablet" => TABLET,
+        b"chrome" | b"crios" | b"chromium" => CHROME,
+        b"safari" => SAFARI,
+        b"firefox" | b"fxios" | b"focus" => FIREFOX,
+        b"edg" | b"edge" | b"edga" | b"edgios" => EDGE,
+        b"opr" | b"opera" | b"opt" | b"opios" => OPERA,
+        b"samsungbrowser" => SAMSUNG,
+        b"yabrowser" => YANDEX,
+        b"ucbrowser" | b"ubrowser" => UC,
+        b"fban" | b"fbav" | b"fb_iab" | b"instagram" | b"bytedancewebview" | b"bytelocale" | b"musical_ly"
+        | b"line" | b"micromessenger" | b"snapchat" | b"pinterest" | b"twitter" | b"linkedinapp" | b"baiduboxapp"
+        | b"gsa" => IN_APP,
+        b"tv" | b"smart-tv" | b"smarttv" | b"googletv" | b"appletv" | b"web0s" | b"tizen" | b"bravia" => TV,
+        b"iemobile" => WINDOWS_PHONE,
         _ => 0,
     }
 }
 
 /// The words of bots, each with an agent it was seen in.
-fn bot_of(word: &str) -> Option<BotReason> {
+fn bot_of(word: &[u8]) -> Option<BotReason> {
     use BotReason::{Automation, Crawler, Library, Monitor, Preview};
     Some(match word {
         // Link previews: fetched when somebody pastes a link, before anybody clicks it.
-        "facebookexternalhit" | "facebookcatalog" | "meta-externalfetcher" // facebookexternalhit/1.1
-        | "slackbot-linkexpanding" | "slack-imgproxy" // Slackbot-LinkExpanding 1.0
-        | "twitterbot" | "linkedinbot" | "telegrambot" | "discordbot" | "pinterestbot" | "redditbot"
-        | "whatsapp" // WhatsApp/2.23.20.0
-        | "skypeuripreview" | "snapchatads" | "viber" | "iframely" | "embedly" | "vkshare" | "bitlybot"
-        | "bluesky" | "mastodon" | "cardyb" | "google-pagerenderer" => Preview,
+        b"facebookexternalhit" | b"facebookcatalog" | b"meta-externalfetcher" // facebookexternalhit/1.1
+        | b"slackbot-linkexpanding" | b"slack-imgproxy" // Slackbot-LinkExpanding 1.0
+        | b"twitterbot" | b"linkedinbot" | b"telegrambot" | b"discordbot" | b"pinterestbot" | b"redditbot"
+        | b"whatsapp" // WhatsApp/2.23.20.0
+        | b"skypeuripreview" | b"snapchatads" | b"viber" | b"iframely" | b"embedly" | b"vkshare" | b"bitlybot"
+        | b"bluesky" | b"mastodon" | b"cardyb" | b"google-pagerenderer" => Preview,
         // Crawlers whose names don't end like one.
-        "slurp" // Yahoo! Slurp
-        | "yandex" // only as a word of its own: Yandex's browser says YaBrowser
-        | "mediapartners-google" | "adsbot-google" | "feedfetcher-google" | "google-inspectiontool" | "storebot-google"
-        | "googleother" | "google-extended" | "apis-google" | "google-read-aloud"
-        | "bingpreview" | "ia_archiver" | "archive" | "heritrix" | "nutch" | "baiduspider" | "sogou" | "exabot"
-        | "meta-externalagent" | "chatgpt-user" | "perplexity-user" | "claude-web" | "ccbot" | "duckassistbot"
-        | "feedly" | "feedburner" | "w3c_validator" | "lighthouse" | "chrome-lighthouse" | "pagespeed" => Crawler,
+        b"slurp" // Yahoo! Slurp
+        | b"yandex" // only as a word of its own: Yandex's browser says YaBrowser
+        | b"mediapartners-google" | b"adsbot-google" | b"feedfetcher-google" | b"google-inspectiontool" | b"storebot-google"
+        | b"googleother" | b"google-extended" | b"apis-google" | b"google-read-aloud"
+        | b"bingpreview" | b"ia_archiver" | b"archive" | b"heritrix" | b"nutch" | b"baiduspider" | b"sogou" | b"exabot"
+        | b"meta-externalagent" | b"chatgpt-user" | b"perplexity-user" | b"claude-web" | b"ccbot" | b"duckassistbot"
+        | b"feedly" | b"feedburner" | b"w3c_validator" | b"lighthouse" | b"chrome-lighthouse" | b"pagespeed" => Crawler,
         // Monitors.
-        "uptimerobot" | "pingdom" | "statuscake" | "site24x7" | "betteruptime" | "newrelicpinger" | "datadogsynthetics"
-        | "gtmetrix" | "checkly" | "hetrixtools" | "uptime-kuma" | "zabbix" | "nagios" | "check_http" => Monitor,
+        b"uptimerobot" | b"pingdom" | b"statuscake" | b"site24x7" | b"betteruptime" | b"newrelicpinger" | b"datadogsynthetics"
+        | b"gtmetrix" | b"checkly" | b"hetrixtools" | b"uptime-kuma" | b"zabbix" | b"nagios" | b"check_http" => Monitor,
         // Libraries and tools.
-        "curl" | "wget" | "libwww-perl" | "python-requests" | "python-urllib" | "python-httpx" | "python" | "aiohttp"
-        | "go-http-client" | "okhttp" | "java" | "apache-httpclient" | "axios" | "node-fetch" | "undici" | "node" | "got"
-        | "ruby" | "faraday" | "guzzlehttp" | "php" | "postmanruntime" | "insomnia" | "httpie" | "restsharp" | "scrapy"
-        | "reqwest" | "hyper" | "perl" | "lwp" | "winhttp" | "httpclient" | "dart" | "deno" | "bun" => Library,
+        b"curl" | b"wget" | b"libwww-perl" | b"python-requests" | b"python-urllib" | b"python-httpx" | b"python" | b"aiohttp"
+        | b"go-http-client" | b"okhttp" | b"java" | b"apache-httpclient" | b"axios" | b"node-fetch" | b"undici" | b"node" | b"got"
+        | b"ruby" | b"faraday" | b"guzzlehttp" | b"php" | b"postmanruntime" | b"insomnia" | b"httpie" | b"restsharp" | b"scrapy"
+        | b"reqwest" | b"hyper" | b"perl" | b"lwp" | b"winhttp" | b"httpclient" | b"dart" | b"deno" | b"bun" => Library,
         // Browsers driven by programs.
-        "headlesschrome" | "phantomjs" | "puppeteer" | "playwright" | "selenium" | "electron-headless" => Automation,
+        b"headlesschrome" | b"phantomjs" | b"puppeteer" | b"playwright" | b"selenium" | b"electron-headless" => Automation,
         // CUBOT is a maker of phones: "Linux; Android 13; CUBOT KINGKONG 7".
-        "cubot" => return None,
-        _ if ["bot", "bots", "crawler", "spider", "scraper", "fetcher", "archiver"].iter().any(|end| word.ends_with(end)) => {
-            Crawler
-        }
-        _ if word.starts_with("bot-") || word.contains("crawl") => Crawler,
+        b"cubot" => return None,
+        _ if ends_like_a_bot(word) => Crawler,
+        _ if word.starts_with(b"bot-") || word.windows(5).any(|part| part == b"crawl") => Crawler,
         _ => return None,
     })
+}
+
+/// Whether a word ends as names of crawlers do.
+fn ends_like_a_bot(word: &[u8]) -> bool {
+    match word.last() {
+        Some(b't') => word.ends_with(b"bot"),
+        Some(b's') => word.ends_with(b"bots"),
+        Some(b'r') => {
+            let ends: [&[u8]; 5] = [b"crawler", b"spider", b"scraper", b"fetcher", b"archiver"];
+            ends.iter().any(|end| word.ends_with(end))
+        }
+        _ => false,
+    }
 }
 
 /// The longest word looked up, in bytes; nothing in the tables is longer.
@@ -191,7 +203,7 @@ pub fn classify(agent: &str) -> Client {
                 length += 1;
             }
         } else if length > 0 {
-            let text = std::str::from_utf8(&word[..length]).unwrap_or_default();
+            let text = &word[..length];
             seen.0 |= trait_of(text);
             // The first word that names a bot gives the reason; a preview outranks the crawlers it imitates.
             match bot_of(text) {

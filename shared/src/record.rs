@@ -211,7 +211,7 @@ pub struct TargetRules<'a> {
 }
 
 impl Target {
-    /// Prepares a destination: the one place where the save-time rules of DESIGN §6 are applied.
+    /// Prepares a destination: the one place where the rules that a destination and its link settings decide are applied.
     #[must_use]
     pub fn prepare(destination: &Destination, rules: TargetRules<'_>) -> Self {
         let sensitive = sensitive::rule(destination.as_str());

@@ -10,7 +10,7 @@ mod actors;
 mod stack;
 
 pub use actors::{Answer, Redirect, Source, Team, text};
-pub use stack::{Options, Stack};
+pub use stack::{Options, Sender, Stack, free_port};
 
 use shared::Millis;
 
@@ -32,7 +32,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 /// How long anything that travels by itself (a queue, replication, a job) may take before a story gives up.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(45);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Asks again until `ask` answers something, and gives up with a panic after a generous while.
 ///

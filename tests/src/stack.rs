@@ -77,7 +77,7 @@ impl Stack {
         let (base, _) = server.rsplit_once('/').context("DATABASE_URL names no database")?;
         let database_url = format!("{base}/{name}");
 
-        let (api_port, edge_port) = (free_port()?, free_port()?);
+        let (api_port, edge_port) = (free_port(), free_port());
         let mut stack = Self {
             api_url: format!("http://127.0.0.1:{api_port}"),
             edge_url: format!("http://127.0.0.1:{edge_port}"),
@@ -173,6 +173,12 @@ impl Stack {
         Sender { http: self.http.clone(), api_url: self.api_url.clone() }
     }
 
+    /// The worker's secrets on this stage, as lines of an environment file.
+    #[must_use]
+    pub fn edge_environment(&self) -> String {
+        format!("TOKEN_SECRETS={TOKEN_SECRETS}\nEDGE_SECRETS={EDGE_SECRETS}\n")
+    }
+
     /// The secrets that sign click tokens on this stage.
     ///
     /// # Panics
@@ -219,11 +225,11 @@ async fn edge(api_url: &str, port: u16) -> anyhow::Result<Child> {
         .env("CONTROL_API_URL", api_url)
         .env("TOKEN_SECRETS", TOKEN_SECRETS)
         .env("EDGE_SECRETS", EDGE_SECRETS)
-        // Held open for as long as the stage stands: the worker ends when it closes.
+        // Held open for as long as the stage stands: the worker ends when it closes, and takes its runtime along,
+        // which a kill would leave behind.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(if std::env::var_os("NIM_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
-        .kill_on_drop(true)
         .spawn()
         .context("starting the worker (NIM_NODE)")?;
     let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
@@ -240,6 +246,11 @@ fn variable(name: &str) -> anyhow::Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set; run the stories by `cargo xtask test`"))
 }
 
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+/// A port that nobody listens on now.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
 }

@@ -86,7 +86,7 @@ fn inherit(follow_on: &mut Conversion, original: &Conversion, so_far: SoFar) {
     reverse(follow_on, original, so_far);
 }
 
-/// DESIGN §7, reversal arithmetic. An omitted amount is the remainder; what exceeds the original, or is in
+/// Reversal arithmetic: an omitted amount is the remainder; what exceeds the original, or is in
 /// another currency, is kept and flagged, and takes nothing back.
 fn reverse(follow_on: &mut Conversion, original: &Conversion, so_far: SoFar) {
     if follow_on.currency.is_some() && follow_on.currency != original.currency {

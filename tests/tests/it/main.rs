@@ -4,3 +4,4 @@ mod delivery;
 mod doors;
 mod history;
 mod main_job;
+mod wrangler;
