@@ -9,5 +9,6 @@ pub mod internal;
 pub mod mutation;
 pub mod page;
 pub mod params;
+pub mod path;
 pub mod reference;
 pub mod request_id;

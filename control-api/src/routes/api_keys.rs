@@ -1,11 +1,6 @@
 //! `/v1/api-keys`: keys are shown once, when they are made.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use shared::id::ApiKeyId;
@@ -22,6 +17,7 @@ use crate::{
         mutation::{Attempt, Mutation},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
     },
     time::random,
 };

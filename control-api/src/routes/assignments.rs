@@ -1,11 +1,6 @@
 //! `/v1/links/{id}/assignment` and its history. A change affects future clicks only.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use shared::id::LinkId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -24,6 +19,7 @@ use crate::{
         mutation::{Attempt, Mutation},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
     },
 };
 

@@ -1,9 +1,6 @@
 //! `/v1/conversions`: every accepted event, and what became of it.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
@@ -28,6 +25,7 @@ use crate::{
         auth::{Auth, ReadConversions},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
     },
     time::At,
 };

@@ -1,11 +1,6 @@
 //! `/v1/domains`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -24,6 +19,7 @@ use crate::{
         mutation::{Attempt, Mutation, versioned},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
     },
 };
 

@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -17,12 +17,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
+    db,
     domain::{
         self,
         events::{EventResult, MAX_BATCH, Outcome},
     },
     error::{ApiError, Problem},
-    http::body,
+    http::{body, path::Path},
 };
 
 /// Path of events.
@@ -108,6 +109,9 @@ async fn ingest(State(app): State<App>, Path(source): Path<String>, request: Req
     let Some((source, found)) = known else { return Err(ApiError::Signature(Refusal::Invalid)) };
     if !body::is_json(&headers) {
         return Err(ApiError::UnsupportedMediaType);
+    }
+    if let Err(error) = db::sources::note_use(&app.db, found.workspace, source).await {
+        tracing::warn!(%error, "noting the use of a source");
     }
     let value = body::parse(&raw)?;
     match value.get("events") {

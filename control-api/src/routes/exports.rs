@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -28,6 +28,7 @@ use crate::{
         mutation::{Attempt, Mutation},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
     },
     work,
 };

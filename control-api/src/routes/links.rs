@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -26,6 +26,7 @@ use crate::{
         mutation::{Attempt, Mutation, versioned},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
         reference::Reference,
     },
 };

@@ -1,11 +1,6 @@
 //! `/v1/partners` and the notes on them.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use shared::id::Partner as Kind;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -25,6 +20,7 @@ use crate::{
         mutation::{Attempt, Mutation, versioned},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
         reference::Reference,
     },
 };

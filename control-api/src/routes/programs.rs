@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -21,6 +21,7 @@ use crate::{
         mutation::{Attempt, Mutation, versioned},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
         reference::Reference,
     },
 };

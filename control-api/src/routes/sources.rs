@@ -1,11 +1,6 @@
 //! `/v1/sources`: who may send signed events. Secrets are shown once, when they are made.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 use shared::id::SourceId;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -25,6 +20,7 @@ use crate::{
         mutation::{Attempt, Mutation, versioned},
         page::{Page, PageQuery},
         params::Params,
+        path::Path,
     },
 };
 

@@ -2,12 +2,7 @@
 
 use std::str::FromStr as _;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 use shared::{id::WorkspaceId, name::Key};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,6 +21,7 @@ use crate::{
         body::JsonBody,
         fields::{self, Fields, boolean, fault, line, small, word},
         mutation::{Attempt, Mutation},
+        path::Path,
     },
 };
 

@@ -227,5 +227,8 @@ async fn bad_input_is_named_field_by_field() {
 
     team.send(Method::GET, "/v1/programs?limit=0&wat=1", None).await.expect_problem(422, "validation_failed");
     team.send(Method::GET, "/v1/nothing", None).await.expect_problem(404, "not_found");
+    for path in ["/v1/partners/%ff", "/v1/partners/key:%00", "/v1/links/x", "/v1/exports/exp_x", "/v1/conversions/1"] {
+        team.send(Method::GET, path, None).await.expect_problem(404, "not_found");
+    }
     team.send(Method::DELETE, "/v1/programs", None).await.expect_problem(405, "method_not_allowed");
 }
