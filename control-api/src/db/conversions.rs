@@ -74,7 +74,7 @@ pub struct Row {
     pub original_event_id: Option<String>,
     pub amount_minor: Option<i64>,
     pub currency: Option<String>,
-    /// Currency of the conversion it reverses.
+    /// Currency of the conversion it reverses, where the event names none.
     pub original_currency: Option<String>,
     pub quantity: Option<i32>,
     pub occurred_at: At,
@@ -131,12 +131,15 @@ macro_rules! select_rows {
     ($metadata:literal, $rest:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             Row,
-            r#"select c.id as "id: ConversionId", c.source_id as "source_id: SourceId", c.event_id,
-               c.type as "kind: ConversionType", c.event_name, c.customer_id, c.order_id, c.original_event_id,
-               c.amount_minor, c.currency, o.currency as "original_currency?", c.quantity,
-               c.occurred_at as "occurred_at: At", "#
+            r#"select c.id as "id!: ConversionId", c.source_id as "source_id!: SourceId", c.event_id as "event_id!",
+               c.type as "kind!: ConversionType", c.event_name, c.customer_id, c.order_id, c.original_event_id,
+               c.amount_minor, c.currency,
+               case when c.currency is null then (
+                 select o.currency from conversions o where o.workspace_id = c.workspace_id and o.id = c.original_id
+               ) end as original_currency, c.quantity,
+               c.occurred_at as "occurred_at!: At", "#
                 + $metadata
-                + r#" as "metadata: Value", c.recorded_at as "recorded_at: At", c.status as "status: AttributionStatus",
+                + r#" as "metadata: Value", c.recorded_at as "recorded_at!: At", c.status as "status!: AttributionStatus",
                c.method, c.reason, c.click_id as "click_id: ClickId", c.original_id as "original_id: ConversionId",
                c.window_days, c.link_id as "link_id: LinkId", c.domain, c.slug, c.destination,
                c.partner_id as "partner_id: PartnerId", c.partner_key, c.partner_name,
@@ -145,11 +148,10 @@ macro_rules! select_rows {
                c.utm_source, c.utm_medium, c.utm_campaign, c.utm_term, c.utm_content, c.experiment, c.variant,
                c.country, c.bot_reason, c.terms_version, c.reward_basis as "reward_basis: Basis", c.reward_rate_bps,
                c.reward_amount_minor, c.reward_currency, c.hold_until as "hold_until: At",
-               c.estimated_commission_minor, c.reversed_minor, c.clawback_minor, c.flags,
+               c.estimated_commission_minor, c.reversed_minor, c.clawback_minor, c.flags as "flags!",
                f.found as "is_reversed!"
                from conversions c
                left join partners p on p.workspace_id = c.workspace_id and p.id = c.partner_id
-               left join conversions o on o.workspace_id = c.workspace_id and o.id = c.original_id
                cross join lateral (
                  select exists (
                    select 1 from conversions r

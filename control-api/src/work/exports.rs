@@ -4,17 +4,19 @@
 //! one begins anew under another file name.
 
 use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::Context as _;
-use futures::{StreamExt as _, future, stream::BoxStream};
+use futures::{StreamExt as _, stream::BoxStream};
 use object_store::{ObjectStoreExt as _, buffered::BufWriter, path::Path};
 use shared::id::{ExportId, WorkspaceId};
-use tokio::io::AsyncWriteExt as _;
-use tokio_util::sync::CancellationToken;
+use tokio::{io::AsyncWriteExt as _, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::rest;
 use crate::{
@@ -48,16 +50,22 @@ const PART: usize = 8 << 20;
 /// Rows handed to the storage's writer at a time.
 const ROWS_AT_ONCE: i64 = 64;
 
-/// Runs until `stop`; an export that is being written is left to another instance.
+/// Runs until `stop`; an export that is being written then is left to another instance.
 pub async fn run(app: App, stop: CancellationToken) {
-    future::join(future::join_all((0..AT_ONCE).map(|_| write_due(&app, &stop))), sweep(&app, &stop)).await;
+    // Tasks of their own: rows that come faster than they are written would leave no turn for anything else.
+    let mut tasks = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        tasks.spawn(write_due(app.clone(), stop.clone()));
+    }
+    tasks.spawn(sweep(app, stop));
+    tasks.join_all().await;
 }
 
-async fn write_due(app: &App, stop: &CancellationToken) {
+async fn write_due(app: App, stop: CancellationToken) {
     loop {
         match db::exports::lease(&app.db, SETTLED_AFTER, TERM, ATTEMPTS).await {
             Ok(Some(lease)) => {
-                attempt(app, lease, stop).await;
+                attempt(&app, lease, &stop).await;
                 if stop.is_cancelled() {
                     return;
                 }
@@ -66,7 +74,7 @@ async fn write_due(app: &App, stop: &CancellationToken) {
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "looking for exports"),
         }
-        if !rest(stop, POLL).await {
+        if !rest(&stop, POLL).await {
             return;
         }
     }
@@ -76,15 +84,14 @@ async fn write_due(app: &App, stop: &CancellationToken) {
 async fn attempt(app: &App, lease: Lease, stop: &CancellationToken) {
     let Lease { workspace, id, attempt } = lease;
     let path = path(app, workspace, id, attempt);
-    let rows = AtomicI64::new(0);
+    let rows = Arc::new(AtomicI64::new(0));
     let lost = stop.child_token();
-    let outcome = tokio::select! {
-        outcome = write(app, lease, &path, &rows, &lost) => outcome,
-        never = keep(app, lease, &rows, &lost) => match never {},
-    };
+    let heart = AbortOnDropHandle::new(tokio::spawn(keep(app.clone(), lease, rows.clone(), lost.clone())));
+    let outcome = write(app, lease, &path, &rows, &lost).await;
+    drop(heart);
     let noted = match outcome {
         Ok(true) => {
-            tracing::info!(%workspace, export = %id, rows = rows.into_inner(), "export completed");
+            tracing::info!(%workspace, export = %id, rows = rows.load(Ordering::Relaxed), "export completed");
             return;
         }
         Ok(false) if stop.is_cancelled() => {
@@ -109,8 +116,8 @@ async fn attempt(app: &App, lease: Lease, stop: &CancellationToken) {
 }
 
 /// Keeps the lease as long as it can; says `lost` when it can't.
-async fn keep(app: &App, lease: Lease, rows: &AtomicI64, lost: &CancellationToken) -> Infallible {
-    loop {
+async fn keep(app: App, lease: Lease, rows: Arc<AtomicI64>, lost: CancellationToken) {
+    while !lost.is_cancelled() {
         tokio::time::sleep(HEARTBEAT).await;
         match lease.extend(&app.db, rows.load(Ordering::Relaxed), TERM).await {
             Ok(true) => {}
@@ -217,7 +224,9 @@ impl File {
     async fn hand_over(&mut self) -> anyhow::Result<()> {
         let chunk = self.table.take()?;
         self.bytes += chunk.len();
-        Ok(self.storage.put(chunk.into()).await?)
+        self.storage.put(chunk.into()).await?;
+        tokio::task::yield_now().await;
+        Ok(())
     }
 }
 
@@ -228,12 +237,12 @@ pub fn path(app: &App, workspace: WorkspaceId, export: ExportId, attempt: i32) -
 }
 
 /// Removes files whose time is over, and those that crashed runs before them may have left.
-async fn sweep(app: &App, stop: &CancellationToken) {
+async fn sweep(app: App, stop: CancellationToken) {
     loop {
-        if let Err(error) = remove_expired(app).await {
+        if let Err(error) = remove_expired(&app).await {
             tracing::warn!(%error, "removing expired exports");
         }
-        if !rest(stop, SWEEP).await {
+        if !rest(&stop, SWEEP).await {
             return;
         }
     }

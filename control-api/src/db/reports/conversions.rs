@@ -63,19 +63,24 @@ impl Group {
 
     const fn raw_and_label(self) -> (&'static str, &'static str) {
         match self {
-            Self::Partner | Self::Tag => ("c.partner_id", "c.partner_name"),
-            Self::Program => ("c.program_id", "c.program_name"),
-            Self::Link => ("c.link_id", "c.domain || '/' || c.slug"),
-            Self::Type => ("c.type", "null::text"),
-            Self::EventName => ("c.event_name", "null::text"),
-            Self::Currency => ("coalesce(c.currency, o.currency)", "null::text"),
-            Self::Campaign => ("c.utm_campaign", "null::text"),
-            Self::Country => ("c.country", "null::text"),
-            Self::Domain => ("c.domain", "null::text"),
+            Self::Partner | Self::Tag => ("partner_id", "partner_name"),
+            Self::Program => ("program_id", "program_name"),
+            Self::Link => ("link_id", "domain || '/' || slug"),
+            Self::Type => ("type", "null::text"),
+            Self::EventName => ("event_name", "null::text"),
+            Self::Currency => ("currency_of_amount", "null::text"),
+            Self::Campaign => ("utm_campaign", "null::text"),
+            Self::Country => ("country", "null::text"),
+            Self::Domain => ("domain", "null::text"),
             Self::Hour | Self::Day | Self::Week | Self::Month => ("", "null::text"),
         }
     }
 }
+
+/// The currency of an amount, of a row under the alias `c`. The original is looked up only where it is needed.
+const CURRENCY: &str = "coalesce(c.currency, (
+    select o.currency from conversions o where o.workspace_id = c.workspace_id and o.id = c.original_id
+  ))";
 
 /// Sums of one part of the report, in one pair of currencies.
 #[derive(Debug, sqlx::FromRow)]
@@ -136,19 +141,24 @@ pub async fn grouped(
     let mut sql = Sql::new("with matched as (select ");
     let (raw, label) = group.raw_and_label();
     match span {
-        Some(span) if span.is_time() => push_span(&mut sql, scope, span, "c.occurred_at"),
+        Some(span) if span.is_time() => push_span(&mut sql, scope, span, "occurred_at"),
         _ => {
             sql.push(raw);
         }
     }
-    // A follow-on whose event names no amount reverses the remainder, in its original's currency.
+    // A follow-on whose event names no amount reverses the remainder, in its original's currency. A currency without an
+    // amount is not shown.
     sql.push(format_args!(
-        " as raw, {label} as label, c.click_id as click, c.type, coalesce(c.currency, o.currency) as currency,
-          c.reward_currency,
-          case when c.type in ('lead', 'sale') then c.amount_minor end as gross,
-          case when c.type not in ('lead', 'sale') then coalesce(c.amount_minor, c.reversed_minor) end as negative,
-          coalesce(c.estimated_commission_minor, 0) - coalesce(c.clawback_minor, 0) as reward
-          from ("
+        " as raw, {label} as label, click_id as click, type, reward,
+          case when gross is not null or negative is not null then currency_of_amount end as currency,
+          case when reward is not null then reward_currency end as reward_currency, gross, negative
+          from (
+            select *, {CURRENCY} as currency_of_amount,
+              case when type in ('lead', 'sale') then amount_minor end as gross,
+              case when type not in ('lead', 'sale') then coalesce(amount_minor, reversed_minor) end as negative,
+              case when estimated_commission_minor is not null or clawback_minor is not null
+                then coalesce(estimated_commission_minor, 0) - coalesce(clawback_minor, 0) end as reward
+            from ("
     ));
     push_matching(&mut sql, scope, bots, "*");
     sql.push(" and status = 'attributed'");
@@ -156,20 +166,22 @@ pub async fn grouped(
         sql.push(" and attributed_at <= ").push_bind(as_of.0);
     }
     sql.push(
-        ") c left join conversions o on o.workspace_id = c.workspace_id and o.id = c.original_id
+        ") c) c), counted as (
+           select raw, label, (max(array[click]))[1] as click, currency, reward_currency,
+             count(*) filter (where type = 'lead') as leads, count(*) filter (where type = 'sale') as sales,
+             count(*) filter (where type = 'refund') as refunds,
+             count(*) filter (where type = 'cancellation') as cancellations,
+             count(*) filter (where type = 'reversal') as reversals,
+             coalesce(sum(gross), 0) as gross, -coalesce(sum(negative), 0) as negative, coalesce(sum(reward), 0) as reward
+           from matched group by raw, label, currency, reward_currency
          ), base as materialized (select ",
     );
     push_span_text(&mut sql, span);
-    sql.push(" as key, max(coalesce(click::text, repeat('0', 36)) || coalesce(");
+    sql.push(" as key, coalesce(click::text, repeat('0', 36)) || coalesce(");
     push_span_label(&mut sql, scope, span);
     sql.push(
-        ", '') collate \"C\") as latest, currency, reward_currency,
-          count(*) filter (where type = 'lead') as leads, count(*) filter (where type = 'sale') as sales,
-          count(*) filter (where type = 'refund') as refunds,
-          count(*) filter (where type = 'cancellation') as cancellations,
-          count(*) filter (where type = 'reversal') as reversals,
-          coalesce(sum(gross), 0) as gross, -coalesce(sum(negative), 0) as negative, sum(reward) as reward
-          from matched group by 1, currency, reward_currency
+        ", '') collate \"C\" as latest, currency, reward_currency, leads, sales, refunds, cancellations, reversals,
+          gross, negative, reward from counted
          ), groups as (",
     );
     if group == Group::Tag {

@@ -92,8 +92,8 @@ pub(super) fn base(scope: &Scope, group: Option<Group>, whose: Whose) -> Sql {
         );
     } else {
         sql.push(
-            "select key, coalesce(nullif(substr(latest, 37), ''), nullif(key, 'none')) as label, human_link, human_qr, \
-             bot_link, bot_qr from base)",
+            "select key, case when key <> 'none' then coalesce(nullif(substr(latest, 37), ''), key) end as label, \
+             human_link, human_qr, bot_link, bot_qr from base)",
         );
     }
     sql

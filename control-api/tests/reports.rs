@@ -1,0 +1,491 @@
+//! Reports against the plainest possible reckoning over the same random facts: whatever is read from rollups, deltas
+//! or facts, and however a range is cut, the numbers are those that counting by hand gives.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
+use chrono_tz::Tz;
+use control_api::{
+    db::reports::{
+        Bots, Filter, Scope,
+        clicks::{self, Counts, Group},
+        conversions,
+    },
+    time::At,
+};
+use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
+use sqlx::{PgConnection, PgPool, QueryBuilder};
+use uuid::Uuid;
+
+/// A sequence that looks random and is the same every time (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    fn one_of<T: Copy>(&mut self, choice: &[T]) -> T {
+        choice[usize::try_from(self.roll(choice.len() as u64)).unwrap()]
+    }
+}
+
+#[derive(Clone)]
+struct Click {
+    id: Uuid,
+    at: DateTime<Utc>,
+    link: u128,
+    partner: Option<u128>,
+    program: Option<u128>,
+    qr: bool,
+    bot: bool,
+    source: Option<&'static str>,
+    country: Option<&'static str>,
+    region: Option<&'static str>,
+    folded: bool,
+}
+
+const WORKSPACE: u128 = 1;
+const TAGS: [(u128, &[&str]); 3] = [(101, &["vip", "eu"]), (102, &["eu"]), (103, &[])];
+
+fn at(text: &str) -> At {
+    At::parse(text).unwrap()
+}
+
+/// A moment at which everything stored here is known.
+fn later() -> At {
+    At(Utc::now() + TimeDelta::hours(1))
+}
+
+fn uuid(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+/// Names change in the middle of the range; a report shows the latest.
+fn name_of(kind: &str, number: u128, when: DateTime<Utc>) -> String {
+    let era = if when < at("2026-03-30T12:00:00Z").0 { "old" } else { "new" };
+    format!("{era} {kind} {number}")
+}
+
+/// Clicks around the night in which Europe puts its clocks forward.
+fn random_clicks(count: u128) -> Vec<Click> {
+    let mut dice = Dice(7);
+    let start = at("2026-03-27T20:00:00Z").0;
+    let click = |number| {
+        let at = start + TimeDelta::milliseconds(i64::try_from(dice.roll(5 * 86_400_000)).unwrap());
+        let partner = dice.one_of(&[None, Some(101), Some(102), Some(103)]);
+        let millis = u128::try_from(at.timestamp_millis()).unwrap();
+        Click {
+            id: uuid((millis << 80) | (7 << 76) | (2 << 62) | number),
+            at,
+            link: 301 + u128::from(dice.roll(4)),
+            partner,
+            program: partner.and_then(|_| dice.one_of(&[None, Some(201), Some(202)])),
+            qr: dice.roll(4) == 0,
+            bot: dice.roll(3) == 0,
+            source: dice.one_of(&[None, Some("news"), Some("mail")]),
+            country: dice.one_of(&[None, Some("DE"), Some("JP")]),
+            region: dice.one_of(&[None, Some("BE"), Some("13")]),
+            folded: dice.roll(3) > 0,
+        }
+    };
+    (0..count).map(click).collect()
+}
+
+impl Click {
+    fn key(&self, group: Group, tz: Tz) -> String {
+        let id = |id: Option<u128>| id.map(|id| uuid(id).to_string());
+        let local = self.at.with_timezone(&tz);
+        let text = match group {
+            Group::Partner | Group::Tag => id(self.partner),
+            Group::Program => id(self.program),
+            Group::Link => id(Some(self.link)),
+            Group::Country => self.country.map(str::to_owned),
+            Group::Region => self.country.zip(self.region).map(|(country, region)| format!("{country}-{region}")),
+            Group::Source => self.source.map(str::to_owned),
+            Group::Trigger => Some(if self.qr { "qr" } else { "link" }.to_owned()),
+            Group::Domain => Some("go.acme.test".to_owned()),
+            Group::Device => Some("mobile".to_owned()),
+            Group::Browser => Some("chrome".to_owned()),
+            Group::Os => Some("android".to_owned()),
+            Group::Referrer | Group::Campaign => None,
+            Group::Hour => {
+                let into = local.time() - local.time().with_hour_only();
+                Some((self.at - into).to_rfc3339_opts(SecondsFormat::Millis, true))
+            }
+            Group::Day => Some(local.format("%Y-%m-%d").to_string()),
+            Group::Week => {
+                let monday = local.date_naive() - TimeDelta::days(local.weekday().num_days_from_monday().into());
+                Some(monday.format("%Y-%m-%d").to_string())
+            }
+            Group::Month => Some(local.format("%Y-%m").to_string()),
+        };
+        text.unwrap_or_else(|| "none".to_owned())
+    }
+
+    fn keys(&self, group: Group, tz: Tz) -> Vec<String> {
+        if group != Group::Tag {
+            return vec![self.key(group, tz)];
+        }
+        let tags = self.tags();
+        if tags.is_empty() { vec!["none".to_owned()] } else { tags.iter().map(|&tag| tag.to_owned()).collect() }
+    }
+
+    fn tags(&self) -> &'static [&'static str] {
+        TAGS.iter().find(|(partner, _)| Some(*partner) == self.partner).map_or(&[], |(_, tags)| *tags)
+    }
+
+    fn label(&self, group: Group, key: &str, tz: Tz) -> Option<String> {
+        let local = self.at.with_timezone(&tz);
+        match group {
+            Group::Partner => self.partner.map(|id| name_of("partner", id, self.at)),
+            Group::Program => self.program.map(|id| name_of("program", id, self.at)),
+            Group::Link => Some(format!("go.acme.test/{}", name_of("link", self.link, self.at))),
+            Group::Hour => Some(local.format("%Y-%m-%d %H:00").to_string()),
+            Group::Week => Some(local.format("%G-W%V").to_string()),
+            _ => (key != "none").then(|| key.to_owned()),
+        }
+    }
+
+    fn is_in(&self, scope: &Scope) -> bool {
+        let Filter { partner, program, link, country, domain, tag } = &scope.filter;
+        self.at >= scope.from.0
+            && self.at < scope.to.0
+            && partner.is_none_or(|id| Some(id.uuid()) == self.partner.map(uuid))
+            && program.is_none_or(|id| Some(id.uuid()) == self.program.map(uuid))
+            && link.is_none_or(|id| id.uuid() == uuid(self.link))
+            && country.as_deref().is_none_or(|country| Some(country) == self.country)
+            && domain.as_deref().is_none_or(|domain| domain == "go.acme.test")
+            && tag.as_deref().is_none_or(|tag| self.tags().contains(&tag))
+    }
+
+    fn count(&self, counts: &mut Counts) {
+        *match (self.bot, self.qr) {
+            (false, false) => &mut counts.human_link,
+            (false, true) => &mut counts.human_qr,
+            (true, false) => &mut counts.bot_link,
+            (true, true) => &mut counts.bot_qr,
+        } += 1;
+    }
+}
+
+trait HourOnly {
+    fn with_hour_only(self) -> Self;
+}
+
+impl HourOnly for chrono::NaiveTime {
+    fn with_hour_only(self) -> Self {
+        use chrono::Timelike as _;
+        chrono::NaiveTime::from_hms_opt(self.hour(), 0, 0).unwrap()
+    }
+}
+
+/// Clicks under keys: their counts, the latest click, and its label.
+type Tally<K> = BTreeMap<K, (Counts, Uuid, Option<String>)>;
+
+fn tally<K: Ord>(tally: &mut Tally<K>, key: K, click: &Click, label: Option<String>) {
+    let slot = tally.entry(key).or_insert((Counts::default(), click.id, label.clone()));
+    click.count(&mut slot.0);
+    if click.id > slot.1 {
+        (slot.1, slot.2) = (click.id, label);
+    }
+}
+
+async fn setup(db: &PgPool) {
+    sqlx::raw_sql(
+        "insert into workspaces (id, slug, name, plan, access_partner_setup, access_partner_reporting,
+           access_partner_conversion_reporting, access_partner_exports)
+         values ('00000000-0000-0000-0000-000000000001', 'acme', 'Acme', 'enterprise', true, true, true, true);
+         select ensure_click_partition('2026-03-15'), ensure_click_partition('2026-04-15')",
+    )
+    .execute(db)
+    .await
+    .unwrap();
+    for (partner, tags) in TAGS {
+        let tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
+        sqlx::query("insert into partners (workspace_id, id, key, display_name, tags) values ($1, $2, $3, $3, $4)")
+            .bind(uuid(WORKSPACE))
+            .bind(uuid(partner))
+            .bind(format!("p{partner}"))
+            .bind(tags)
+            .execute(db)
+            .await
+            .unwrap();
+    }
+}
+
+async fn store(db: &PgPool, clicks: &[Click]) {
+    for some in clicks.chunks(500) {
+        let mut sql = QueryBuilder::new(
+            "insert into clicks (workspace_id, click_id, link_id, domain, slug, destination, partner_id, partner_name, \
+             program_id, program_name, trigger, source, country, region, device, browser, os, bot_reason, token_reason, \
+             record_version) ",
+        );
+        sql.push_values(some, |mut row, click| {
+            row.push_bind(uuid(WORKSPACE)).push_bind(click.id).push_bind(uuid(click.link)).push_bind("go.acme.test");
+            row.push_bind(name_of("link", click.link, click.at)).push_bind("https://acme.test/");
+            row.push_bind(click.partner.map(uuid)).push_bind(click.partner.map(|id| name_of("partner", id, click.at)));
+            row.push_bind(click.program.map(uuid)).push_bind(click.program.map(|id| name_of("program", id, click.at)));
+            row.push_bind(if click.qr { "qr" } else { "link" }).push_bind(click.source).push_bind(click.country);
+            row.push_bind(click.region).push_bind("mobile").push_bind("chrome").push_bind("android");
+            row.push_bind(click.bot.then_some("crawler")).push_bind("appended").push_bind(1_i64);
+        });
+        sql.build().execute(db).await.unwrap();
+    }
+    sqlx::query(
+        "insert into click_deltas select workspace_id, click_id, link_id, domain, slug, partner_id, partner_name, \
+         program_id, program_name, trigger, source, utm_campaign, referrer_host, country, region, device, browser, os, \
+         bot_reason is not null from clicks where click_id = any($1)",
+    )
+    .bind(clicks.iter().filter(|click| !click.folded).map(|click| click.id).collect::<Vec<_>>())
+    .execute(db)
+    .await
+    .unwrap();
+    fold(db, clicks).await;
+}
+
+/// Stores the rollups of those clicks that are folded.
+async fn fold(db: &PgPool, clicks: &[Click]) {
+    let mut rollups = Tally::new();
+    let dimensions = Group::ALL.iter().filter(|group| !group.is_time() && **group != Group::Tag);
+    for group in dimensions.map(Some).chain([None]) {
+        let name = group.map_or("all", |group| group.as_str());
+        for click in clicks.iter().filter(|click| click.folded) {
+            let key = group.map_or("all".to_owned(), |group| click.key(*group, Tz::UTC));
+            let label = match group {
+                Some(group @ (Group::Partner | Group::Program | Group::Link)) => click.label(*group, &key, Tz::UTC),
+                _ => None,
+            };
+            for (grain, seconds) in [("quarter", 900), ("day", 86_400)] {
+                let bucket = click.at.timestamp().div_euclid(seconds) * seconds;
+                tally(&mut rollups, (name, grain, bucket, key.clone()), click, label.clone());
+            }
+        }
+    }
+    for some in rollups.iter().collect::<Vec<_>>().chunks(1_000) {
+        let mut sql = QueryBuilder::new(
+            "insert into click_rollups (workspace_id, dimension, grain, bucket, key, label, label_click_id, human_link, \
+             human_qr, bot_link, bot_qr) ",
+        );
+        sql.push_values(some, |mut row, ((dimension, grain, bucket, key), (counts, latest, label))| {
+            row.push_bind(uuid(WORKSPACE)).push_bind(*dimension).push_bind(*grain);
+            row.push_bind(DateTime::from_timestamp(*bucket, 0)).push_bind(key).push_bind(label).push_bind(latest);
+            row.push_bind(counts.human_link).push_bind(counts.human_qr);
+            row.push_bind(counts.bot_link).push_bind(counts.bot_qr);
+        });
+        sql.build().execute(db).await.unwrap();
+    }
+}
+
+fn scope(from: &str, to: &str, tz: Tz, filter: Filter) -> Scope {
+    let workspace = WorkspaceId::from_uuid(uuid(WORKSPACE));
+    Scope { workspace, from: at(from), to: at(to), tz, as_of: None, filter }
+}
+
+fn scopes() -> Vec<Scope> {
+    let none = Filter::default;
+    let filters = [
+        none(),
+        Filter { partner: Some(PartnerId::from_uuid(uuid(101))), ..none() },
+        Filter { program: Some(ProgramId::from_uuid(uuid(201))), ..none() },
+        Filter { link: Some(LinkId::from_uuid(uuid(302))), ..none() },
+        Filter { country: Some("DE".into()), ..none() },
+        Filter { domain: Some("go.acme.test".into()), ..none() },
+        Filter { tag: Some("eu".into()), ..none() },
+        Filter { tag: Some("vip".into()), partner: Some(PartnerId::from_uuid(uuid(102))), ..none() },
+        Filter { tag: Some("eu".into()), country: Some("JP".into()), ..none() },
+    ];
+    let ranges = [
+        ("2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z", Tz::Europe__Berlin),
+        ("2026-03-28T22:15:00Z", "2026-03-31T06:45:00Z", Tz::Asia__Kathmandu),
+        ("2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z", Tz::UTC),
+        ("2026-03-28T22:15:00.001Z", "2026-03-31T06:44:59.999Z", Tz::America__New_York),
+    ];
+    let (all, some) = (&ranges[..], &ranges[1..2]);
+    let cut = |filter: &Filter| if filter.partner.is_none() && filter.country.is_none() { all } else { some };
+    filters
+        .iter()
+        .flat_map(|filter| cut(filter).iter().map(|(from, to, tz)| scope(from, to, *tz, filter.clone())))
+        .collect()
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn traffic_is_what_counting_by_hand_gives(pool: PgPool) {
+    setup(&pool).await;
+    let clicks = random_clicks(1_500);
+    store(&pool, &clicks).await;
+    let db = &mut *pool.acquire().await.unwrap();
+
+    for latest in scopes() {
+        for &group in Group::ALL {
+            let (mut expected, mut totals) = (Tally::new(), Counts::default());
+            for click in clicks.iter().filter(|click| click.is_in(&latest)) {
+                click.count(&mut totals);
+                for key in click.keys(group, latest.tz) {
+                    let label = if key == "none" { None } else { click.label(group, &key, latest.tz) };
+                    let label = if group == Group::Tag && key != "none" { Some(key.clone()) } else { label };
+                    tally(&mut expected, key, click, label);
+                }
+            }
+            let expected: BTreeMap<_, _> =
+                expected.into_iter().map(|(key, (counts, _, label))| (key, (counts, label))).collect();
+            // From rollups where they can, and from facts alone.
+            for scope in [latest.clone(), Scope { as_of: Some(later()), ..latest.clone() }] {
+                let context = format!("{group} {scope:?}");
+                let found = clicks::grouped(db, &scope, group, Bots::All, 10_000).await.unwrap();
+                assert_eq!(found.totals, totals, "{context}");
+                let rows = found.groups.len();
+                let groups: BTreeMap<_, _> =
+                    found.groups.into_iter().map(|(key, label, counts)| (key, (counts, label))).collect();
+                assert_eq!(groups.len(), rows, "{context}: a key twice");
+                assert_eq!(groups, expected, "{context}");
+                assert_eq!(found.other, None, "{context}");
+            }
+            reach_agrees(db, &latest, group, &clicks).await;
+        }
+    }
+}
+
+async fn reach_agrees(db: &mut PgConnection, scope: &Scope, group: Group, clicks: &[Click]) {
+    let (mut total, mut by_key) = (0, BTreeMap::<String, i64>::new());
+    for click in clicks.iter().filter(|click| click.is_in(scope) && click.partner.is_some() && !click.bot) {
+        total += 1;
+        for key in click.keys(group, scope.tz) {
+            *by_key.entry(key).or_default() += 1;
+        }
+    }
+    let keys: Vec<String> = by_key.keys().cloned().collect();
+    for as_of in [None, Some(later())] {
+        let scope = Scope { as_of, ..scope.clone() };
+        let reach = clicks::reach(db, &scope, Some(group), &keys).await.unwrap();
+        assert_eq!(reach.total, total, "{group} {scope:?}");
+        assert_eq!(reach.by_key.into_iter().collect::<BTreeMap<_, _>>(), by_key, "{group} {scope:?}");
+        if group == Group::Partner {
+            assert_eq!(clicks::reach(db, &scope, None, &[]).await.unwrap().total, total, "{scope:?}");
+        }
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_is_over_the_limit_is_summed(pool: PgPool) {
+    setup(&pool).await;
+    let clicks = random_clicks(300);
+    store(&pool, &clicks).await;
+    let db = &mut *pool.acquire().await.unwrap();
+    let scope = scope("2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z", Tz::UTC, Filter::default());
+    let selected = |counts: &Counts| counts.bot_link + counts.bot_qr;
+
+    let all = clicks::grouped(db, &scope, Group::Link, Bots::Bot, 100).await.unwrap();
+    assert!(all.groups.is_sorted_by_key(|(key, _, counts)| (-selected(counts), key.clone())));
+    let cut = clicks::grouped(db, &scope, Group::Link, Bots::Bot, 1).await.unwrap();
+    assert_eq!(cut.totals, all.totals);
+    assert_eq!(cut.groups, all.groups[..1]);
+    let rest: i64 = all.groups[1..].iter().map(|(_, _, counts)| selected(counts)).sum();
+    assert_eq!(cut.other.map(|counts| selected(&counts)), Some(rest));
+}
+
+/// Leads, sales, follow-ons, gross, negative, reward.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Sums(i64, i64, i64, i128, i128, i128);
+
+#[sqlx::test(migrations = "../migrations")]
+async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
+    const THEN: &str = "2026-04-10T00:00:00Z";
+    setup(&pool).await;
+    let mut dice = Dice(11);
+    let start = at("2026-03-27T20:00:00Z").0;
+    // What is known now, and what was known then.
+    let mut sums = [BTreeMap::<(&str, String, &str), Sums>::new(), BTreeMap::new()];
+    let mut beside = [(0, 0), (0, 0)];
+    let mut sql = QueryBuilder::new(
+        "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, amount_minor, currency, \
+         occurred_at, recorded_at, status, attributed_at, partner_id, reversed_minor, reward_currency, \
+         estimated_commission_minor, clawback_minor) ",
+    );
+    sql.push_values(0..400_u128, |mut row, number| {
+        let kind = dice.one_of(&["lead", "sale", "sale", "refund", "cancellation", "reversal"]);
+        let follow_on = !["lead", "sale"].contains(&kind);
+        let currency = dice.one_of(&["EUR", "JPY"]);
+        // Near the end of 64 bits: sums don't fit, and must come out right all the same.
+        let amount = i64::MAX - i64::try_from(dice.roll(1_000)).unwrap();
+        let omitted = follow_on && dice.roll(2) == 0;
+        let reward = i64::try_from(dice.roll(1_000)).unwrap();
+        let occurred = start + TimeDelta::milliseconds(i64::try_from(dice.roll(5 * 86_400_000)).unwrap());
+        let recorded = dice.one_of(&["2026-04-01T00:00:00Z", "2026-04-20T00:00:00Z"]);
+        let decided = dice.one_of(&[recorded, "2026-04-20T00:00:00Z"]);
+        let status = dice.one_of(&["attributed", "attributed", "attributed", "unattributed", "pending_click"]);
+        let partner = 101 + u128::from(dice.roll(3));
+
+        row.push_bind(uuid(WORKSPACE)).push_bind(uuid(number)).push_bind(uuid(9)).push_bind(number.to_string());
+        row.push_bind(vec![0_u8]).push_bind(kind).push_bind((!omitted).then_some(amount)).push_bind(currency);
+        row.push_bind(occurred).push_bind(at(recorded).0).push_bind(status);
+        row.push_bind((status != "pending_click").then(|| at(decided).0));
+        row.push_bind((status == "attributed").then(|| uuid(partner)));
+        row.push_bind(follow_on.then_some(amount)).push_bind("USD");
+        row.push_bind((!follow_on).then_some(reward)).push_bind(follow_on.then_some(reward));
+
+        let mut keys = vec![("partner", uuid(partner).to_string()), ("type", kind.to_owned())];
+        keys.push(("day", occurred.with_timezone(&Tz::Europe__Berlin).format("%Y-%m-%d").to_string()));
+        let tags = TAGS.iter().find(|(id, _)| *id == partner).unwrap().1;
+        keys.extend(tags.iter().map(|&tag| ("tag", tag.to_owned())));
+        if tags.is_empty() {
+            keys.push(("tag", "none".to_owned()));
+        }
+        for (past, (sums, beside)) in sums.iter_mut().zip(&mut beside).enumerate() {
+            if past == 1 && recorded > THEN {
+                continue;
+            }
+            let decided = status != "pending_click" && (past == 0 || decided < THEN);
+            beside.0 += i64::from(decided && status == "unattributed");
+            beside.1 += i64::from(!decided);
+            for (group, key) in keys.iter().filter(|_| decided && status == "attributed") {
+                let sums = sums.entry((group, key.clone(), currency)).or_default();
+                sums.0 += i64::from(kind == "lead");
+                sums.1 += i64::from(kind == "sale");
+                sums.2 += i64::from(follow_on);
+                sums.3 += if follow_on { 0 } else { amount.into() };
+                sums.4 -= if follow_on { amount.into() } else { 0 };
+                sums.5 += i128::from(if follow_on { -reward } else { reward });
+            }
+        }
+    });
+    sql.build().execute(&pool).await.unwrap();
+
+    let db = &mut *pool.acquire().await.unwrap();
+    let latest = scope("2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z", Tz::Europe__Berlin, Filter::default());
+    for (as_of, sums, beside) in [(None, &sums[0], beside[0]), (Some(at(THEN)), &sums[1], beside[1])] {
+        let scope = Scope { as_of, ..latest.clone() };
+        assert_eq!(conversions::beside(db, &scope, Bots::All).await.unwrap(), beside, "{as_of:?}");
+        for group in ["partner", "type", "day", "tag"] {
+            let cells = conversions::grouped(db, &scope, group.parse().unwrap(), Bots::All, 1_000).await.unwrap();
+            let summed = |cell: &conversions::Cell| {
+                let follow_ons = cell.refunds + cell.cancellations + cell.reversals;
+                let whole = |text: &str| text.parse::<i128>().unwrap();
+                Sums(cell.leads, cell.sales, follow_ons, whole(&cell.gross), whole(&cell.negative), whole(&cell.reward))
+            };
+            let found: BTreeMap<_, _> = cells
+                .iter()
+                .filter(|cell| cell.part == 1)
+                .map(|cell| ((cell.key.clone().unwrap(), cell.currency.clone().unwrap()), summed(cell)))
+                .collect();
+            let expected: BTreeMap<_, _> = sums
+                .iter()
+                .filter(|((of, _, _), _)| *of == group)
+                .map(|((_, key, currency), sums)| ((key.clone(), (*currency).to_owned()), sums.clone()))
+                .collect();
+            assert_eq!(found, expected, "{group} {as_of:?}");
+
+            // Totals count each row once, also where groups overlap.
+            let sales = |part| cells.iter().filter(|cell| cell.part == part).map(|cell| cell.sales).sum::<i64>();
+            if group == "tag" {
+                assert!(sales(0) < sales(1));
+            } else {
+                assert_eq!(sales(0), sales(1), "{group}");
+            }
+        }
+    }
+}
