@@ -1,0 +1,128 @@
+//! Reading of one event.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use shared::{
+    Millis,
+    id::{SourceId, WorkspaceId},
+};
+
+use crate::{
+    app::App,
+    db::events::Conversion,
+    error::ApiError,
+    http::fields::{Fields, currency, integer, line, metadata, small, text, time, word},
+    time::At,
+};
+
+/// How far ahead of our clock an event may say it happened, in milliseconds.
+const MAX_AHEAD_MILLIS: i64 = 5 * Millis::MINUTE;
+/// How long ago, in milliseconds: two years.
+const MAX_AGE_MILLIS: i64 = 730 * Millis::DAY;
+
+/// An event that reads well, with its click token.
+pub(super) struct Event {
+    pub(super) row: Conversion,
+    pub(super) token: Option<String>,
+}
+
+/// SHA-256 of canonical JSON: names sorted, no spaces. Two texts of the same event hash alike.
+fn canonical_hash(value: &Value) -> [u8; 32] {
+    fn write(value: &Value, out: &mut String) {
+        match value {
+            Value::Object(fields) => {
+                let mut names: Vec<_> = fields.iter().collect();
+                names.sort_unstable_by_key(|(name, _)| *name);
+                out.push('{');
+                for (index, (name, value)) in names.into_iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    out.push_str(&Value::from(name.as_str()).to_string());
+                    out.push(':');
+                    write(value, out);
+                }
+                out.push('}');
+            }
+            Value::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    write(item, out);
+                }
+                out.push(']');
+            }
+            plain => out.push_str(&plain.to_string()),
+        }
+    }
+    let mut text = String::new();
+    write(value, &mut text);
+    Sha256::digest(text).into()
+}
+
+/// Reads one event.
+pub(super) fn read(app: &App, workspace: WorkspaceId, source: SourceId, value: &Value) -> Result<Event, ApiError> {
+    let now = app.ambient.now();
+    let mut row =
+        Conversion::received(workspace, source, app.ambient.id(), canonical_hash(value), At::from_millis(now));
+    let mut fields = Fields::of(value)?;
+    fields.require(&["event_id", "type"]);
+    fields.set("event_id", &mut row.event_id, line(255));
+    fields.set("type", &mut row.r#type, word);
+    fields.set_option("event_name", &mut row.event_name, line(100));
+    // Any text is taken as a token: one that isn't ours makes the event unattributed, not refused.
+    let token = fields.get("nim_ct", text(2_000));
+    fields.set_option("customer_id", &mut row.customer_id, line(255));
+    fields.set_option("order_id", &mut row.order_id, line(255));
+    fields.set_option("original_event_id", &mut row.original_event_id, line(255));
+    fields.set_option("amount_minor", &mut row.amount_minor, integer(0..=i64::MAX));
+    fields.set_option("currency", &mut row.currency, currency);
+    fields.set_option("quantity", &mut row.quantity, small(1..=1_000_000));
+    fields.set("occurred_at", &mut row.occurred_at, time);
+    let mut extra = None;
+    fields.set_option("metadata", &mut extra, metadata(8 << 10));
+    row.metadata = extra.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    if fields.has("amount_minor") && !fields.has("currency") {
+        fields.fault("currency", "required", "is required with amount_minor");
+    }
+    if row.r#type.is_follow_on() && !fields.has("original_event_id") && !fields.has("order_id") {
+        let detail = "a follow-on must name what it reverses: give original_event_id or order_id";
+        fields.fault("original_event_id", "required", detail);
+    }
+    if !row.r#type.is_follow_on() && fields.has("original_event_id") {
+        fields.fault("original_event_id", "unexpected", "only refund, cancellation and reversal have an original");
+    }
+    fields.finish()?;
+    let ahead = row.occurred_at.millis().since(now);
+    let rule = |code, detail: &str| ApiError::Rule { code, pointer: "/occurred_at", detail: detail.into() };
+    if ahead > MAX_AHEAD_MILLIS {
+        return Err(rule(
+            "occurred_at_in_future",
+            "occurred_at must not be more than 5 minutes ahead; check the clock",
+        ));
+    }
+    if ahead < -MAX_AGE_MILLIS {
+        return Err(rule("occurred_at_too_old", "occurred_at must not be more than two years ago"));
+    }
+    Ok(Event { row, token })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_same_event_hashes_alike_however_it_is_written() {
+        let one: Value = serde_json::from_str(r#"{"b":{"y":1,"x":[1,{"q":2,"p":"é\n"}]},"a":null}"#).unwrap();
+        let two: Value =
+            serde_json::from_str("{ \"a\": null, \"b\": {\"x\": [1, {\"p\":\"\\u00e9\\n\",\"q\":2}], \"y\": 1} }")
+                .unwrap();
+        assert_eq!(canonical_hash(&one), canonical_hash(&two));
+        assert_ne!(canonical_hash(&one), canonical_hash(&json!({"a": null})));
+        assert_ne!(canonical_hash(&json!({"a": [1, 2]})), canonical_hash(&json!({"a": [2, 1]})));
+    }
+}
