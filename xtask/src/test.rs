@@ -33,33 +33,40 @@ struct Tally {
 /// Runs everything, or with a `filter` only the tests whose name contains it.
 pub(crate) async fn run(context: &Context, filter: Option<&str>) -> anyhow::Result<()> {
     let mut tally = Tally::default();
+    // An obstacle (no Node, a build that fails) ends the run, but not without its count.
+    if let Err(obstacle) = steps(context, filter, &mut tally).await {
+        tally.failed += 1;
+        tally.failures.push(format!("{obstacle:#}"));
+    }
+    for failure in &tally.failures {
+        eprintln!("\nfailed: {failure}");
+    }
+    println!("\n{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed > 0 {
+        // The count is the last word; `main` would add another. Every child has ended with its step.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+async fn steps(context: &Context, filter: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
     let tools = Tools::ensure(context).await?;
     cargo::ensure_wasm_target(context).await?;
     if filter.is_none() {
         for (title, arguments) in CHECKS {
             let mut command = cargo::cargo(context);
             command.args(arguments.iter());
-            check(&mut tally, title, command).await;
+            check(tally, title, command).await;
         }
     }
     let binary = cargo::build_control_api(context).await?;
     worker::build(context, &tools).await?;
     if filter.is_none() {
         for environment in ["", "staging", "production"] {
-            deploy_dry_run(context, &tools, &mut tally, environment).await?;
+            deploy_dry_run(context, &tools, tally, environment).await?;
         }
     }
-    tests(context, &tools, &mut tally, &binary, filter).await?;
-
-    for failure in &tally.failures {
-        eprintln!("\nfailed: {failure}");
-    }
-    println!("\n{} passed, {} failed", tally.passed, tally.failed);
-    if tally.failed > 0 {
-        // The count is the last word; `main` would add another.
-        std::process::exit(1);
-    }
-    Ok(())
+    tests(context, &tools, tally, &binary, filter).await
 }
 
 /// Checks by cargo alone. The worker is linted for the target it runs on, everything else for this machine.
@@ -150,7 +157,7 @@ async fn tests(
     }
     step.failed();
     if tally.failed == failed_before {
-        // Nothing was counted as failed, so it did not get as far as running tests.
+        // Nothing was counted as failed, so it did not get as far as that.
         bail!("`{name}` failed ({status})");
     }
     tally.failures.push(name);
