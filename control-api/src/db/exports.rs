@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
 use super::{
-    conversions::ConversionType,
+    events::EventType,
     reports::{Scope, clicks::first_id},
 };
 use crate::{http::page::PageQuery, time::At};
@@ -56,7 +56,7 @@ pub struct ExportFilters {
     pub program: Option<ProgramId>,
     /// Conversions of these types; empty: of all.
     #[schema(value_type = Vec<String>)]
-    pub types: Vec<ConversionType>,
+    pub types: Vec<EventType>,
     /// Where the days of the traffic export begin.
     #[schema(example = "Europe/Berlin")]
     pub timezone: String,
@@ -132,7 +132,7 @@ pub async fn insert(
     scope: &Scope,
     id: ExportId,
     kind: ExportKind,
-    types: Vec<ConversionType>,
+    types: Vec<EventType>,
     actor: ApiKeyId,
 ) -> sqlx::Result<Export> {
     let filters = ExportFilters {
@@ -400,8 +400,7 @@ pub struct TrafficRow {
 pub fn traffic<'a>(db: &'a mut PgConnection, scope: &Scope, as_of: At) -> BoxStream<'a, sqlx::Result<TrafficRow>> {
     sqlx::query_as!(
         TrafficRow,
-        r#"select (to_timestamp(('x' || substr(replace(click_id::text, '-', ''), 1, 12))::bit(48)::bigint / 1000.0)
-             at time zone $5)::date as "date!", partner_id as "partner_id: PartnerId", partner_key, partner_name,
+        r#"select (uuid_extract_timestamp(click_id) at time zone $5)::date as "date!", partner_id as "partner_id: PartnerId", partner_key, partner_name,
            program_id as "program_id: ProgramId", program_key, program_name, link_id as "link_id: LinkId", domain, slug,
            count(*) as "clicks!", count(*) filter (where bot_reason is null) as "human!",
            count(*) filter (where trigger = 'qr') as "qr_scan!"
