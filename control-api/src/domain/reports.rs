@@ -161,7 +161,7 @@ impl Asked {
         }
         if let Some(domain) = &self.domain {
             let found = db::domains::find(&app.db, workspace, domain).await?;
-            filter.domain = Some(found.ok_or(ApiError::NotFound("domain"))?.hostname.to_string());
+            filter.domain = Some(found.ok_or(ApiError::NotFound("domain"))?.hostname);
         }
         Ok(Scope { workspace, from, to, tz, as_of: self.as_of, filter })
     }
