@@ -1,10 +1,13 @@
 //! The conversions export as finance reads it, and its agreement with the report and the list.
 
+#![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
+
 use std::collections::{BTreeMap, HashMap};
 
 use control_api::{
     db::{
-        conversions::{self, AttributionStatus, Filter as ListFilter, ReviewStatus},
+        conversions::{self, Filter as ListFilter, ReviewStatus},
+        events::Status,
         reports::{self, Bots, Filter, Scope, conversions::Group},
     },
     domain::{
@@ -95,12 +98,12 @@ async fn setup(db: &mut PgConnection) {
         "reward_currency": "EUR", "reversed_minor": 500, "clawback_minor": 62}),
     )
     .await;
-    // The rest of it, without an amount or a currency of its own.
+    // The rest of it: its event named no amount.
     store(
         db,
         3,
         json!({"type": "cancellation", "occurred_at": "2026-03-03T10:00:00Z", "method": "original",
-        "original_id": text(1), "original_event_id": "ev-1", "reward_currency": "EUR", "reversed_minor": 1_499,
+        "original_id": text(1), "original_event_id": "ev-1", "currency": "EUR", "reward_currency": "EUR", "reversed_minor": 1_499,
         "clawback_minor": 188}),
     )
     .await;
@@ -202,7 +205,7 @@ async fn the_list_filters_by_the_review_that_rows_show(pool: PgPool) {
     let db = &mut *pool.acquire().await.unwrap();
     setup(db).await;
     let page = PageQuery { limit: 100, before: None };
-    let statuses: Vec<String> = AttributionStatus::TEXTS.iter().map(|&text| text.to_owned()).collect();
+    let statuses: Vec<String> = Status::TEXTS.iter().map(|&text| text.to_owned()).collect();
     let mut found = vec![];
     for review in [ReviewStatus::Ready, ReviewStatus::Review] {
         let filter = ListFilter { kind: None, statuses: statuses.clone(), review: Some(review) };

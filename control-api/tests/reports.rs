@@ -1,15 +1,20 @@
 //! Reports against the plainest possible reckoning over the same random facts: whatever is read from rollups, deltas
 //! or facts, and however a range is cut, the numbers are those that counting by hand gives.
 
+#![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 use control_api::{
-    db::reports::{
-        Bots, Filter, Scope,
-        clicks::{self, Counts, Group},
-        conversions,
+    db::{
+        reports::{
+            Bots, Filter, Scope,
+            clicks::{self, Counts, Group},
+            conversions,
+        },
+        rollups,
     },
     time::At,
 };
@@ -236,49 +241,22 @@ async fn store(db: &PgPool, clicks: &[Click]) {
         });
         sql.build().execute(db).await.unwrap();
     }
+    // Those that are folded first, then those that are not yet.
+    store_deltas(db, clicks.iter().filter(|click| click.folded)).await;
+    while rollups::fold(db, 400).await.unwrap() > 0 {}
+    store_deltas(db, clicks.iter().filter(|click| !click.folded)).await;
+}
+
+async fn store_deltas(db: &PgPool, clicks: impl Iterator<Item = &Click>) {
     sqlx::query(
         "insert into click_deltas select workspace_id, click_id, link_id, domain, slug, partner_id, partner_name, \
          program_id, program_name, trigger, source, utm_campaign, referrer_host, country, region, device, browser, os, \
          bot_reason is not null from clicks where click_id = any($1)",
     )
-    .bind(clicks.iter().filter(|click| !click.folded).map(|click| click.id).collect::<Vec<_>>())
+    .bind(clicks.map(|click| click.id).collect::<Vec<_>>())
     .execute(db)
     .await
     .unwrap();
-    fold(db, clicks).await;
-}
-
-/// Stores the rollups of those clicks that are folded.
-async fn fold(db: &PgPool, clicks: &[Click]) {
-    let mut rollups = Tally::new();
-    let dimensions = Group::ALL.iter().filter(|group| !group.is_time() && **group != Group::Tag);
-    for group in dimensions.map(Some).chain([None]) {
-        let name = group.map_or("all", |group| group.as_str());
-        for click in clicks.iter().filter(|click| click.folded) {
-            let key = group.map_or("all".to_owned(), |group| click.key(*group, Tz::UTC));
-            let label = match group {
-                Some(group @ (Group::Partner | Group::Program | Group::Link)) => click.label(*group, &key, Tz::UTC),
-                _ => None,
-            };
-            for (grain, seconds) in [("quarter", 900), ("day", 86_400)] {
-                let bucket = click.at.timestamp().div_euclid(seconds) * seconds;
-                tally(&mut rollups, (name, grain, bucket, key.clone()), click, label.clone());
-            }
-        }
-    }
-    for some in rollups.iter().collect::<Vec<_>>().chunks(1_000) {
-        let mut sql = QueryBuilder::new(
-            "insert into click_rollups (workspace_id, dimension, grain, bucket, key, label, label_click_id, human_link, \
-             human_qr, bot_link, bot_qr) ",
-        );
-        sql.push_values(some, |mut row, ((dimension, grain, bucket, key), (counts, latest, label))| {
-            row.push_bind(uuid(WORKSPACE)).push_bind(*dimension).push_bind(*grain);
-            row.push_bind(DateTime::from_timestamp(*bucket, 0)).push_bind(key).push_bind(label).push_bind(latest);
-            row.push_bind(counts.human_link).push_bind(counts.human_qr);
-            row.push_bind(counts.bot_link).push_bind(counts.bot_qr);
-        });
-        sql.build().execute(db).await.unwrap();
-    }
 }
 
 fn scope(from: &str, to: &str, tz: Tz, filter: Filter) -> Scope {

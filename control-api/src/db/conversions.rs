@@ -1,5 +1,5 @@
-//! Stored conversions, read: each row with what a reader needs beside it: its partner as it is now, the currency of
-//! its original, whether anything was reversed. Never here: storing and attributing.
+//! Stored conversions, read: each row with what a reader needs beside it: its partner as it is now, and whether
+//! anything reverses it. Never here: storing and attributing.
 
 use futures::stream::BoxStream;
 use serde_json::Value;
@@ -9,46 +9,11 @@ use shared::{
 };
 use sqlx::{PgConnection, PgExecutor};
 
-use super::reports::Scope;
+use super::{
+    events::{EventType, Status},
+    reports::Scope,
+};
 use crate::{http::page::PageQuery, time::At};
-
-shared::text_enum! {
-    /// What happened.
-    pub enum ConversionType {
-        /// Somebody became a lead.
-        Lead = "lead",
-        /// Somebody bought.
-        Sale = "sale",
-        /// Money went back.
-        Refund = "refund",
-        /// The order was cancelled.
-        Cancellation = "cancellation",
-        /// The sale or lead was taken back otherwise.
-        Reversal = "reversal",
-    }
-}
-
-impl ConversionType {
-    /// Whether it takes an earlier lead or sale back.
-    #[must_use]
-    pub const fn is_follow_on(self) -> bool {
-        !matches!(self, Self::Lead | Self::Sale)
-    }
-}
-
-shared::text_enum! {
-    /// Who gets the credit, as far as it is known.
-    pub enum AttributionStatus {
-        /// A partner.
-        Attributed = "attributed",
-        /// Not known yet: the click has not arrived.
-        PendingClick = "pending_click",
-        /// Not known yet: the event it reverses has not arrived.
-        PendingOriginal = "pending_original",
-        /// Nobody.
-        Unattributed = "unattributed",
-    }
-}
 
 shared::text_enum! {
     /// Whether finance should look at a row before anybody is paid.
@@ -67,21 +32,19 @@ pub struct Row {
     pub id: ConversionId,
     pub source_id: SourceId,
     pub event_id: String,
-    pub kind: ConversionType,
+    pub kind: EventType,
     pub event_name: Option<String>,
     pub customer_id: Option<String>,
     pub order_id: Option<String>,
     pub original_event_id: Option<String>,
     pub amount_minor: Option<i64>,
     pub currency: Option<String>,
-    /// Currency of the conversion it reverses, where the event names none.
-    pub original_currency: Option<String>,
     pub quantity: Option<i32>,
     pub occurred_at: At,
     /// Left out of exports, which have no column for it.
     pub metadata: Option<Value>,
     pub recorded_at: At,
-    pub status: AttributionStatus,
+    pub status: Status,
     pub method: Option<String>,
     pub reason: Option<String>,
     pub click_id: Option<ClickId>,
@@ -132,14 +95,12 @@ macro_rules! select_rows {
         sqlx::query_as!(
             Row,
             r#"select c.id as "id!: ConversionId", c.source_id as "source_id!: SourceId", c.event_id as "event_id!",
-               c.type as "kind!: ConversionType", c.event_name, c.customer_id, c.order_id, c.original_event_id,
+               c.type as "kind!: EventType", c.event_name, c.customer_id, c.order_id, c.original_event_id,
                c.amount_minor, c.currency,
-               case when c.currency is null then (
-                 select o.currency from conversions o where o.workspace_id = c.workspace_id and o.id = c.original_id
-               ) end as original_currency, c.quantity,
+               c.quantity,
                c.occurred_at as "occurred_at!: At", "#
                 + $metadata
-                + r#" as "metadata: Value", c.recorded_at as "recorded_at!: At", c.status as "status!: AttributionStatus",
+                + r#" as "metadata: Value", c.recorded_at as "recorded_at!: At", c.status as "status!: Status",
                c.method, c.reason, c.click_id as "click_id: ClickId", c.original_id as "original_id: ConversionId",
                c.window_days, c.link_id as "link_id: LinkId", c.domain, c.slug, c.destination,
                c.partner_id as "partner_id: PartnerId", c.partner_key, c.partner_name,
@@ -170,7 +131,7 @@ macro_rules! select_rows {
 #[derive(Debug, Default)]
 pub struct Filter {
     /// Of this type.
-    pub kind: Option<ConversionType>,
+    pub kind: Option<EventType>,
     /// In any of these states.
     pub statuses: Vec<String>,
     /// Attributed ones in this state of review.
@@ -209,7 +170,7 @@ pub async fn list(
         scope.filter.partner.map(PartnerId::uuid),
         scope.filter.program.map(ProgramId::uuid),
         scope.filter.link.map(LinkId::uuid),
-        filter.kind.map(ConversionType::as_str),
+        filter.kind.map(EventType::as_str),
         &filter.statuses,
         filter.review.map(|review| review == ReviewStatus::Review),
         page.before_uuid(),

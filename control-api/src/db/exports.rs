@@ -1,19 +1,16 @@
 //! Export jobs: asked for, leased by one instance at a time, and ended by an update that only the holder of the lease
 //! can make.
 
+pub mod traffic;
+
 use std::time::Duration;
 
-use chrono::NaiveDate;
-use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-use shared::id::{ApiKeyId, Export as Kind, ExportId, LinkId, PartnerId, ProgramId, WorkspaceId};
-use sqlx::{PgConnection, PgExecutor, types::Json};
+use shared::id::{ApiKeyId, Export as Kind, ExportId, PartnerId, ProgramId, WorkspaceId};
+use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
-use super::{
-    conversions::ConversionType,
-    reports::{Scope, clicks::first_id},
-};
+use super::{events::EventType, reports::Scope};
 use crate::{http::page::PageQuery, time::At};
 
 shared::text_enum! {
@@ -56,7 +53,7 @@ pub struct ExportFilters {
     pub program: Option<ProgramId>,
     /// Conversions of these types; empty: of all.
     #[schema(value_type = Vec<String>)]
-    pub types: Vec<ConversionType>,
+    pub types: Vec<EventType>,
     /// Where the days of the traffic export begin.
     #[schema(example = "Europe/Berlin")]
     pub timezone: String,
@@ -132,7 +129,7 @@ pub async fn insert(
     scope: &Scope,
     id: ExportId,
     kind: ExportKind,
-    types: Vec<ConversionType>,
+    types: Vec<EventType>,
     actor: ApiKeyId,
 ) -> sqlx::Result<Export> {
     let filters = ExportFilters {
@@ -204,7 +201,8 @@ pub async fn lock(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ExportId)
 /// The database's.
 pub async fn cancel(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ExportId) -> sqlx::Result<Export> {
     exports!(
-        "update exports e set status = 'cancelled', leased_until = null where e.workspace_id = $1 and e.id = $2 returning",
+        "update exports e set status = 'cancelled', leased_until = null
+         where e.workspace_id = $1 and e.id = $2 returning",
         "",
         workspace.uuid(),
         id.uuid(),
@@ -375,48 +373,4 @@ pub async fn expire(db: impl PgExecutor<'_>, export: Lease) -> sqlx::Result<()> 
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Clicks of a day on a link, under the names of the time.
-#[derive(Debug)]
-#[allow(missing_docs)] // Named as the columns of `clicks`.
-pub struct TrafficRow {
-    pub date: NaiveDate,
-    pub partner_id: Option<PartnerId>,
-    pub partner_key: Option<String>,
-    pub partner_name: Option<String>,
-    pub program_id: Option<ProgramId>,
-    pub program_key: Option<String>,
-    pub program_name: Option<String>,
-    pub link_id: LinkId,
-    pub domain: String,
-    pub slug: String,
-    pub clicks: i64,
-    pub human: i64,
-    pub qr_scan: i64,
-}
-
-/// The clicks in scope as of its moment, by day, partner, program and link.
-pub fn traffic<'a>(db: &'a mut PgConnection, scope: &Scope, as_of: At) -> BoxStream<'a, sqlx::Result<TrafficRow>> {
-    sqlx::query_as!(
-        TrafficRow,
-        r#"select (to_timestamp(('x' || substr(replace(click_id::text, '-', ''), 1, 12))::bit(48)::bigint / 1000.0)
-             at time zone $5)::date as "date!", partner_id as "partner_id: PartnerId", partner_key, partner_name,
-           program_id as "program_id: ProgramId", program_key, program_name, link_id as "link_id: LinkId", domain, slug,
-           count(*) as "clicks!", count(*) filter (where bot_reason is null) as "human!",
-           count(*) filter (where trigger = 'qr') as "qr_scan!"
-           from clicks
-           where workspace_id = $1 and click_id >= $2 and click_id < $3 and recorded_at <= $4
-             and ($6::uuid is null or partner_id = $6) and ($7::uuid is null or program_id = $7)
-           group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-           order by 1, 2, 5, 8, 4, 7"#,
-        scope.workspace.uuid(),
-        first_id(scope.from),
-        first_id(scope.to),
-        as_of.0,
-        scope.tz.name(),
-        scope.filter.partner.map(PartnerId::uuid),
-        scope.filter.program.map(ProgramId::uuid),
-    )
-    .fetch(db)
 }

@@ -9,11 +9,10 @@ pub mod conversions;
 mod fragments;
 
 use chrono_tz::Tz;
-use shared::id::{LinkId, Partner, PartnerId, ProgramId, WorkspaceId};
+use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
 use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
-use uuid::Uuid;
 
-use crate::{http::reference::Reference, time::At};
+use crate::time::At;
 
 /// What a report covers.
 #[derive(Debug, Clone)]
@@ -79,60 +78,4 @@ pub async fn age(db: impl PgExecutor<'_>, at: At) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select floor(extract(epoch from clock_timestamp() - $1) * 1000)::bigint as "age!""#, at.0,)
         .fetch_one(db)
         .await
-}
-
-/// The id of a partner named in any way.
-///
-/// # Errors
-/// The database's.
-pub async fn partner(
-    db: impl PgExecutor<'_>,
-    workspace: WorkspaceId,
-    reference: &Reference<Partner>,
-) -> sqlx::Result<Option<PartnerId>> {
-    let (id, key, external) = reference.parts();
-    let found = sqlx::query_scalar!(
-        "select id from partners where workspace_id = $1 and (id = $2 or key = $3 or external_id = $4)",
-        workspace.uuid(),
-        id,
-        key,
-        external,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(found.map(PartnerId::from_uuid))
-}
-
-/// Whether the workspace has this link.
-///
-/// # Errors
-/// The database's.
-pub async fn has_link(db: impl PgExecutor<'_>, workspace: WorkspaceId, link: LinkId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists(select 1 from links where workspace_id = $1 and id = $2) as "found!""#,
-        workspace.uuid(),
-        link.uuid(),
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// The hostname of a domain named by id or hostname.
-///
-/// # Errors
-/// The database's.
-pub async fn hostname(
-    db: impl PgExecutor<'_>,
-    workspace: WorkspaceId,
-    id: Option<Uuid>,
-    hostname: &str,
-) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(
-        "select hostname from domains where workspace_id = $1 and (id = $2 or hostname = $3)",
-        workspace.uuid(),
-        id,
-        hostname,
-    )
-    .fetch_optional(db)
-    .await
 }

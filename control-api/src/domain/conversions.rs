@@ -13,12 +13,6 @@ pub fn signed_amount(row: &Row) -> Option<i64> {
     }
 }
 
-/// The currency of its amount: a follow-on that names none has its original's.
-#[must_use]
-pub fn currency(row: &Row) -> Option<&str> {
-    row.currency.as_deref().or(row.original_currency.as_deref())
-}
-
 /// Why finance should look at a row before anybody is paid. The partner counts as it is now: a ban after the sale
 /// matters. The list's filter asks the same of the database.
 #[must_use]

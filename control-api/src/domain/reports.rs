@@ -10,13 +10,14 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use shared::{
     Millis,
-    id::{DomainId, LinkId, Partner, PartnerId, Program, ProgramId, WorkspaceId},
+    id::{LinkId, Partner, PartnerId, Program, ProgramId, WorkspaceId},
 };
 
 use crate::{
     app::{App, WRITE_TIMEOUT},
     db::{
         self,
+        domains::DomainRef,
         reports::{Filter, Scope},
     },
     error::{ApiError, FieldFault},
@@ -74,7 +75,7 @@ impl Bound {
 }
 
 /// A range and filters as a caller names them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Asked {
     /// `from`
     pub from: Option<Bound>,
@@ -85,13 +86,13 @@ pub struct Asked {
     /// `as_of`
     pub as_of: Option<At>,
     /// `partner`
-    pub partner: Option<String>,
+    pub partner: Option<Reference<Partner>>,
     /// `program`
-    pub program: Option<String>,
+    pub program: Option<Reference<Program>>,
     /// `link`
-    pub link: Option<String>,
+    pub link: Option<LinkId>,
     /// `domain`
-    pub domain: Option<String>,
+    pub domain: Option<DomainRef>,
     /// `country`
     pub country: Option<String>,
     /// `tag`
@@ -121,7 +122,7 @@ impl Asked {
     /// Looks up what is named and checks the range; an open end is left open as far as time goes.
     ///
     /// # Errors
-    /// 422 with all faults: what isn't of this workspace, a range that ends before it begins.
+    /// 422 for a range that ends before it begins or a moment to come; 404 for what isn't of this workspace.
     pub async fn resolve(self, app: &App, workspace: WorkspaceId, place: Place) -> Result<Scope, ApiError> {
         let mut faults = vec![];
         let tz = match self.tz {
@@ -136,33 +137,6 @@ impl Asked {
         if from >= to {
             faults.push(place.fault("to", "value", "must be later than `from`"));
         }
-        let mut filter = Filter { country: self.country, tag: self.tag, ..Filter::default() };
-        if let Some(text) = &self.partner {
-            filter.partner = find_partner(app, workspace, text).await?;
-            if filter.partner.is_none() {
-                faults.push(place.fault("partner", "not_found", "names no partner of this workspace"));
-            }
-        }
-        if let Some(text) = &self.program {
-            filter.program = find_program(app, workspace, text).await?;
-            if filter.program.is_none() {
-                faults.push(place.fault("program", "not_found", "names no program of this workspace"));
-            }
-        }
-        if let Some(text) = &self.link {
-            filter.link = find_link(app, workspace, text).await?;
-            if filter.link.is_none() {
-                faults.push(place.fault("link", "not_found", "names no link of this workspace"));
-            }
-        }
-        if let Some(text) = &self.domain {
-            let id = text.parse::<DomainId>().ok().map(DomainId::uuid);
-            let hostname = text.to_ascii_lowercase();
-            filter.domain = db::reports::hostname(&app.db, workspace, id, &hostname).await?;
-            if filter.domain.is_none() {
-                faults.push(place.fault("domain", "not_found", "names no domain of this workspace"));
-            }
-        }
         if let Some(as_of) = self.as_of {
             match db::reports::age(&app.db, as_of).await? {
                 0.. => {}
@@ -171,6 +145,23 @@ impl Asked {
         }
         if !faults.is_empty() {
             return Err(ApiError::Validation(faults));
+        }
+        let mut filter = Filter { country: self.country, tag: self.tag, ..Filter::default() };
+        if let Some(partner) = &self.partner {
+            let found = db::partners::find(&app.db, workspace, partner).await?;
+            filter.partner = Some(found.ok_or(ApiError::NotFound("partner"))?);
+        }
+        if let Some(program) = &self.program {
+            let found = db::programs::find(&app.db, workspace, program).await?;
+            filter.program = Some(found.ok_or(ApiError::NotFound("program"))?);
+        }
+        if let Some(link) = self.link {
+            let found = db::links::get(&app.db, workspace, link).await?;
+            filter.link = Some(found.ok_or(ApiError::NotFound("link"))?.id);
+        }
+        if let Some(domain) = &self.domain {
+            let found = db::domains::find(&app.db, workspace, domain).await?;
+            filter.domain = Some(found.ok_or(ApiError::NotFound("domain"))?.hostname);
         }
         Ok(Scope { workspace, from, to, tz, as_of: self.as_of, filter })
     }
@@ -181,21 +172,6 @@ const END: At = At(match chrono::DateTime::from_timestamp_millis(253_402_214_400
     Some(end) => end,
     None => chrono::DateTime::<Utc>::MAX_UTC,
 });
-
-async fn find_partner(app: &App, workspace: WorkspaceId, text: &str) -> Result<Option<PartnerId>, ApiError> {
-    let Ok(reference) = text.parse::<Reference<Partner>>() else { return Ok(None) };
-    Ok(db::reports::partner(&app.db, workspace, &reference).await?)
-}
-
-async fn find_program(app: &App, workspace: WorkspaceId, text: &str) -> Result<Option<ProgramId>, ApiError> {
-    let Ok(reference) = text.parse::<Reference<Program>>() else { return Ok(None) };
-    Ok(db::programs::find(&app.db, workspace, &reference).await?)
-}
-
-async fn find_link(app: &App, workspace: WorkspaceId, text: &str) -> Result<Option<LinkId>, ApiError> {
-    let Ok(id) = text.parse::<LinkId>() else { return Ok(None) };
-    Ok(db::reports::has_link(&app.db, workspace, id).await?.then_some(id))
-}
 
 /// Waits until nothing of `as_of` can change any more.
 ///

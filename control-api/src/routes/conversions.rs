@@ -13,7 +13,8 @@ use crate::{
     app::App,
     db::{
         self,
-        conversions::{AttributionStatus, ConversionType, Filter, ReviewStatus, Row},
+        conversions::{Filter, ReviewStatus, Row},
+        events::{EventType, Status},
     },
     domain::{
         self,
@@ -49,7 +50,7 @@ pub struct Conversion {
     /// `lead`, `sale`, `refund`, `cancellation` or `reversal`.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "sale")]
-    kind: ConversionType,
+    kind: EventType,
     event_name: Option<String>,
     customer_id: Option<String>,
     order_id: Option<String>,
@@ -82,7 +83,7 @@ pub struct Conversion {
 struct Attribution {
     /// `attributed`, `pending_click`, `pending_original` or `unattributed`.
     #[schema(value_type = String, example = "attributed")]
-    status: AttributionStatus,
+    status: Status,
     /// `token`, `customer` or `original`.
     method: Option<String>,
     /// Why nobody is credited.
@@ -160,7 +161,7 @@ struct Reward {
 
 impl From<Row> for Conversion {
     fn from(row: Row) -> Self {
-        let review = (row.status == AttributionStatus::Attributed).then(|| {
+        let review = (row.status == Status::Attributed).then(|| {
             let reasons = domain::conversions::review_reasons(&row);
             Review { status: domain::conversions::review_status(&reasons), reasons }
         });
@@ -240,6 +241,7 @@ impl From<Row> for Conversion {
     (status = 200, description = "A page", body = Page<Conversion>),
     (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "`plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: a filter names nothing of this workspace", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
@@ -250,9 +252,9 @@ async fn list(
     let asked = Asked {
         from: params.word::<Bound>("from"),
         to: params.word::<Bound>("to"),
-        partner: params.text("partner"),
-        program: params.text("program"),
-        link: params.text("link"),
+        partner: params.word("partner"),
+        program: params.word("program"),
+        link: params.get("link", |text| text.parse().map_err(|error: shared::id::IdError| error.to_string())),
         ..Asked::default()
     };
     let filter =
@@ -267,10 +269,10 @@ async fn list(
 /// The states a list shows: all, unless `attribution` names one or `pending`.
 fn statuses(params: &mut Params) -> Vec<String> {
     let named = params.get("attribution", |text| match text {
-        "pending" => Ok(vec![AttributionStatus::PendingClick, AttributionStatus::PendingOriginal]),
+        "pending" => Ok(vec![Status::PendingClick, Status::PendingOriginal]),
         _ => text.parse().map(|status| vec![status]),
     });
-    let statuses = named.unwrap_or_else(|| AttributionStatus::ALL.to_vec());
+    let statuses = named.unwrap_or_else(|| Status::ALL.to_vec());
     statuses.iter().map(ToString::to_string).collect()
 }
 

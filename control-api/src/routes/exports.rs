@@ -16,7 +16,7 @@ use crate::{
     app::App,
     db::{
         self,
-        conversions::ConversionType,
+        events::EventType,
         exports::{Export, ExportKind, ExportStatus},
     },
     domain::reports::{Asked, Bound, Place},
@@ -24,7 +24,7 @@ use crate::{
     http::{
         auth::{self, Auth},
         body::JsonBody,
-        fields::{Fault, Fields, Parsed, fault, form, line, word},
+        fields::{Fault, Fields, Parsed, fault, form, word},
         mutation::{Attempt, Mutation},
         page::{Page, PageQuery},
         params::Params,
@@ -67,6 +67,7 @@ struct NewExport {
 #[utoipa::path(post, path = "/v1/exports", tag = "exports", security(("api_key" = [])), request_body = NewExport, responses(
     (status = 202, description = "Queued", body = Export),
     (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such partner or program", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "`role_forbidden` (the key lacks `can_export`), `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -83,8 +84,8 @@ async fn create(
     let asked = Asked {
         from: fields.get("from", form::<Bound>),
         to: fields.get("to", form::<Bound>),
-        partner: fields.get("partner", line(255)),
-        program: fields.get("program", line(255)),
+        partner: fields.get("partner", form),
+        program: fields.get("program", form),
         ..Asked::default()
     };
     let types = fields.get("types", types);
@@ -102,7 +103,7 @@ async fn create(
 }
 
 /// At least one type, each once.
-fn types(value: &Value) -> Parsed<Vec<ConversionType>> {
+fn types(value: &Value) -> Parsed<Vec<EventType>> {
     let Value::Array(items) = value else { return fault("type", "must be a list of strings") };
     if items.is_empty() {
         return fault("length", "must name at least one type; leave it out for all");

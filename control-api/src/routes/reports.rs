@@ -54,6 +54,7 @@ const GROUPS: i64 = 1_000;
     )),
     (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "`plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: a filter names nothing of this workspace", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn traffic(
@@ -95,6 +96,7 @@ async fn traffic(
     )),
     (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "`plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: a filter names nothing of this workspace", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "`validation_failed`; with `amount_out_of_range` where a sum exceeds 64 bits", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn conversions(
@@ -129,10 +131,10 @@ impl Question {
             // Milliseconds, so that the moment that is shown is the one that is used.
             as_of: params
                 .get("as_of", |text| At::parse(text).map(|at| At::from_millis(at.millis())).map_err(str::to_owned)),
-            partner: params.text("partner"),
-            program: params.text("program"),
-            link: params.text("link"),
-            domain: params.text("domain"),
+            partner: params.word("partner"),
+            program: params.word("program"),
+            link: params.get("link", |text| text.parse().map_err(|error: shared::id::IdError| error.to_string())),
+            domain: params.word("domain"),
             country: params.get("country", |text| match text.as_bytes() {
                 [a, b] if a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric() => Ok(text.to_ascii_uppercase()),
                 _ => Err("must be two letters, as in ISO 3166-1".to_owned()),

@@ -147,7 +147,7 @@ async fn write(
             file.pour(stream, csv::conversions::push, rows, lost).await?
         }
         ExportKind::Traffic => {
-            let stream = db::exports::traffic(&mut snapshot, &scope, export.as_of);
+            let stream = db::exports::traffic::stream(&mut snapshot, &scope, export.as_of);
             let file = File::new(app, path, &csv::traffic::COLUMNS)?;
             file.pour(stream, csv::traffic::push, rows, lost).await?
         }

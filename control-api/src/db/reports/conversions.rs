@@ -68,7 +68,7 @@ impl Group {
             Self::Link => ("link_id", "domain || '/' || slug"),
             Self::Type => ("type", "null::text"),
             Self::EventName => ("event_name", "null::text"),
-            Self::Currency => ("currency_of_amount", "null::text"),
+            Self::Currency => ("currency", "null::text"),
             Self::Campaign => ("utm_campaign", "null::text"),
             Self::Country => ("country", "null::text"),
             Self::Domain => ("domain", "null::text"),
@@ -76,11 +76,6 @@ impl Group {
         }
     }
 }
-
-/// The currency of an amount, of a row under the alias `c`. The original is looked up only where it is needed.
-const CURRENCY: &str = "coalesce(c.currency, (
-    select o.currency from conversions o where o.workspace_id = c.workspace_id and o.id = c.original_id
-  ))";
 
 /// Sums of one part of the report, in one pair of currencies.
 #[derive(Debug, sqlx::FromRow)]
@@ -146,14 +141,13 @@ pub async fn grouped(
             sql.push(raw);
         }
     }
-    // A follow-on whose event names no amount reverses the remainder, in its original's currency. A currency without an
-    // amount is not shown.
+    // A follow-on whose event names no amount reverses the remainder. A currency without an amount is not shown.
     sql.push(format_args!(
         " as raw, {label} as label, click_id as click, type, reward,
-          case when gross is not null or negative is not null then currency_of_amount end as currency,
+          case when gross is not null or negative is not null then currency end as currency,
           case when reward is not null then reward_currency end as reward_currency, gross, negative
           from (
-            select *, {CURRENCY} as currency_of_amount,
+            select *,
               case when type in ('lead', 'sale') then amount_minor end as gross,
               case when type not in ('lead', 'sale') then coalesce(amount_minor, reversed_minor) end as negative,
               case when estimated_commission_minor is not null or clawback_minor is not null

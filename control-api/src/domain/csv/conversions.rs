@@ -5,7 +5,7 @@ use shared::{id::ClickId, reward::Basis};
 use super::{Table, decimal, scaled};
 use crate::{
     db::conversions::Row,
-    domain::conversions::{currency, review_reasons, review_status, signed_amount},
+    domain::conversions::{review_reasons, review_status, signed_amount},
     time::At,
 };
 
@@ -90,7 +90,7 @@ pub fn push(table: &mut Table, row: &Row) -> anyhow::Result<()> {
     table.text(row.customer_id.as_deref())?;
     table.number(row.quantity)?;
 
-    let (currency, amount) = (currency(row), signed_amount(row));
+    let (currency, amount) = (row.currency.as_deref(), signed_amount(row));
     table.text(currency)?;
     table.number(amount)?;
     table.number(amount.map(|minor| decimal(minor, currency.unwrap_or_default())))?;

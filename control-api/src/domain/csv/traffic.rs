@@ -2,7 +2,7 @@
 //! rename therefore starts a new row.
 
 use super::{Table, conversions::short_url};
-use crate::db::exports::TrafficRow;
+use crate::db::exports::traffic::Row;
 
 /// The columns, in their order. `date` is a day of the workspace's time zone.
 pub const COLUMNS: [&str; 14] = [
@@ -26,7 +26,7 @@ pub const COLUMNS: [&str; 14] = [
 ///
 /// # Errors
 /// Never, as long as it is as wide as [`COLUMNS`].
-pub fn push(table: &mut Table, row: &TrafficRow) -> anyhow::Result<()> {
+pub fn push(table: &mut Table, row: &Row) -> anyhow::Result<()> {
     table.word(Some(row.date))?;
     table.word(row.partner_id)?;
     table.text(row.partner_key.as_deref())?;
