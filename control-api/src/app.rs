@@ -66,6 +66,8 @@ impl App {
             .await
             .context("connecting to Postgres (DATABASE_URL)")?;
         let exports = open_store(&config)?;
+        // A second start in one process (tests) finds it installed; that is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http =
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
         Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, http })))
