@@ -110,7 +110,7 @@ pub(crate) async fn print(api: &Api, doors: &Doors, workspace: &Workspace, csv: 
     let (traffic, conversions) = (traffic(api).await?, conversions(api).await?);
     println!("\nThe last 30 days of the demo workspace\n");
     println!(
-        "{:<18}{:>8}{:>7}{:>6}{:>7}{:>7}{:>9}{:>14}",
+        "{:<18}{:>8}{:>7}{:>6}{:>7}{:>7}{:>9}  {:>12}",
         "partner", "clicks", "human", "bot", "leads", "sales", "refunds", "net revenue"
     );
     let groups = |report: &'_ Value| report["groups"].as_array().cloned().unwrap_or_default();
@@ -139,7 +139,7 @@ fn row(name: &str, clicks: &Value, outcome: &Value) {
     // Totals count by `total`, groups by `selected`; without a filter they mean the same.
     let all = clicks.get("total").unwrap_or(&clicks["selected"]);
     println!(
-        "{name:<18}{:>8}{:>7}{:>6}{:>7}{:>7}{:>9}{:>14}",
+        "{name:<18}{:>8}{:>7}{:>6}{:>7}{:>7}{:>9}  {:>12}",
         count(all),
         count(&clicks["human"]),
         count(&clicks["bot"]),
