@@ -69,6 +69,8 @@ impl Stack {
     }
 
     async fn build(options: Options) -> anyhow::Result<Self> {
+        // Built beside the service, the HTTP client here asks for its TLS provider too, though it stays on loopback.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let server = variable("DATABASE_URL")?;
         let name = format!("story_{:x}", u64::from_be_bytes(random()));
         let admin = PgPool::connect(&server).await.context("connecting to DATABASE_URL")?;
