@@ -69,14 +69,17 @@ async fn steps(context: &Context, filter: Option<&str>, tally: &mut Tally) -> an
     tests(context, &tools, tally, &binary, filter).await
 }
 
-/// Checks by cargo alone. The worker is linted for the target it runs on, everything else for this machine.
-const CHECKS: [(&str, &[&str]); 3] = [
+/// Checks by cargo alone, each counted as one. The worker is linted for the target it runs on, everything else for this machine.
+const CHECKS: [(&str, &[&str]); 5] = [
     ("Formatting", &["fmt", "--all", "--check"]),
     ("Lints", &["clippy", "--workspace", "--exclude", "edge-worker", "--all-targets", "--", "-D", "warnings"]),
     (
         "Lints of the edge worker",
         &["clippy", "--package", "edge-worker", "--target", cargo::WASM_TARGET, "--", "-D", "warnings"],
     ),
+    // On their own, so that what they are built with changes nothing in the build of the service.
+    ("Unit tests of the edge worker", &["test", "--quiet", "--package", "edge-worker"]),
+    ("Unit tests of the developer commands", &["test", "--quiet", "--package", "xtask"]),
 ];
 
 async fn check(tally: &mut Tally, title: &str, command: Command) {
