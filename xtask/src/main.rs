@@ -78,9 +78,10 @@ async fn main() -> ExitCode {
             Err(error) => fail(&error),
         },
         // Leaving drops the command, and with it every child it had started.
-        code = interrupted.wait() => {
-            eprintln!("\ninterrupted");
-            ExitCode::from(code)
+        signal = interrupted.wait() => {
+            eprintln!("\nended by {signal}");
+            // As shells report it.
+            ExitCode::from(128 + u8::try_from(signal as i32).unwrap_or_default())
         }
     }
 }

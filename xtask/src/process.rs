@@ -174,29 +174,38 @@ pub(crate) fn describe(command: &Command) -> String {
 
 /// The developer's or the system's wish that we end.
 pub(crate) struct Interrupt {
-    signals: [(SignalStream, u8); 3],
+    interrupt: SignalStream,
+    terminate: SignalStream,
+    hangup: Option<SignalStream>,
 }
 
 impl Interrupt {
     /// Starts listening; from now on these signals no longer end the process by themselves.
     pub(crate) fn listen() -> anyhow::Result<Self> {
-        let stream = |kind: SignalKind, code| Ok::<_, io::Error>((signal(kind)?, code));
-        // 128 + the signal's number, as shells report it.
-        let signals = [
-            stream(SignalKind::interrupt(), 130)?,
-            stream(SignalKind::terminate(), 143)?,
-            stream(SignalKind::hangup(), 129)?,
-        ];
-        Ok(Self { signals })
+        // Under `nohup` the closing of the terminal is none of our business, and listening would undo that.
+        let hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
-    /// Waits for the first signal and returns the exit code that goes with it.
-    pub(crate) async fn wait(mut self) -> u8 {
-        let [(first, one), (second, two), (third, three)] = &mut self.signals;
+    /// Waits for the first of them.
+    pub(crate) async fn wait(mut self) -> Signal {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = first.recv() => *one,
-            _ = second.recv() => *two,
-            _ = third.recv() => *three,
+            _ = self.interrupt.recv() => Signal::SIGINT,
+            _ = self.terminate.recv() => Signal::SIGTERM,
+            _ = hangup => Signal::SIGHUP,
         }
     }
+}
+
+/// As Linux tells it: a mask in hexadecimal, the hangup signal being its lowest bit.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

@@ -35,16 +35,20 @@ pub(crate) async fn build(context: &Context, tools: &Tools) -> anyhow::Result<()
     let step = Step::announce("Building the edge worker");
     let raw = cargo::build_wasm(context).await?;
     let output = context.path("edge-worker/build");
-    let stamp = output.join("inputs.sha256");
+    let stamp = output.join("last-build");
     let inputs = digest_inputs(context, &raw)?;
     let complete = output.join("worker.mjs").is_file() && output.join("worker.wasm").is_file();
-    if !(complete && fs::read_to_string(&stamp).is_ok_and(|last| last == inputs)) {
-        // An interrupted build must not look like a finished one.
-        let _ = fs::remove_file(&stamp);
-        assemble(context, tools, &raw, &output).await?;
-        fs::write(&stamp, &inputs)?;
+    let last = fs::read_to_string(&stamp).ok().filter(|_| complete);
+    if let Some(sizes) = last.as_deref().and_then(|last| last.strip_prefix(&format!("{inputs}\n"))) {
+        step.done(sizes);
+        return Ok(());
     }
-    step.done(&sizes(&output)?);
+    // An interrupted build must not look like a finished one.
+    let _ = fs::remove_file(&stamp);
+    assemble(context, tools, &raw, &output).await?;
+    let sizes = sizes(&output)?;
+    fs::write(&stamp, format!("{inputs}\n{sizes}"))?;
+    step.done(&sizes);
     Ok(())
 }
 
