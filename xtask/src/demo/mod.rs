@@ -49,7 +49,10 @@ pub(crate) async fn run(context: &Context, doors: &Doors) -> anyhow::Result<Work
     report::wait_for(&api, &before, &sent).await?;
     step.done("");
 
+    let step =
+        Step::start("Exporting the conversions (an export is of six seconds ago, so that nothing can still slip in)");
     let csv = report::export(context, &api).await.context("the demo's export failed")?;
+    step.done("");
     report::print(&api, doors, &workspace, &csv).await?;
     Ok(workspace)
 }
