@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     db::{self, api_keys::ApiKey},
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{self, Auth, ManageWorkspace, Role},
         body::JsonBody,
@@ -69,7 +69,6 @@ pub fn mint() -> Minted {
 /// Make a key
 #[utoipa::path(post, path = "/v1/api-keys", tag = "api keys", security(("api_key" = [])), request_body = NewApiKey, responses(
     (status = 201, description = "Made; the key is shown this once", body = CreatedApiKey),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn create(
     State(app): State<App>,
@@ -121,7 +120,6 @@ async fn list(
 /// Revoke a key, at once and for good
 #[utoipa::path(delete, path = "/v1/api-keys/{id}", tag = "api keys", security(("api_key" = [])), responses(
     (status = 200, description = "Revoked", body = ApiKey),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn revoke(
     State(app): State<App>,

@@ -11,7 +11,7 @@ use crate::{
         self,
         assignments::{Warned, Wish},
     },
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Assign, Auth, ReadPartners},
         body::JsonBody,
@@ -46,10 +46,8 @@ struct NewAssignment {
     ("id" = String, Path, description = "Id of the link"),
 ), request_body = NewAssignment, responses(
     (status = 200, description = "The assignment in force", body = Warned<Assignment>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: no such link, partner or program", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`, `partner_not_active`, `program_not_active`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such link, partner or program"),
+    (status = 422, description = "`validation_failed`, `partner_not_active`, `program_not_active`"),
 ))]
 async fn put(
     State(app): State<App>,
@@ -73,9 +71,7 @@ async fn put(
     ("id" = String, Path, description = "Id of the link"),
 ), responses(
     (status = 200, description = "The assignment that was ended, now or before", body = Assignment),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: no such link, or it never had an assignment", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such link, or it never had an assignment"),
 ))]
 async fn end(
     State(app): State<App>,
@@ -96,10 +92,6 @@ async fn end(
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Assignment>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn history(
     State(app): State<App>,

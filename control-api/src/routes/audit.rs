@@ -9,7 +9,7 @@ use crate::{
         self,
         audit::{Entry, Filter},
     },
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Auth, ReadAudit},
         page::{Page, PageQuery},
@@ -35,9 +35,6 @@ pub fn router() -> OpenApiRouter<App> {
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Entry>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
     State(app): State<App>,

@@ -21,7 +21,7 @@ use crate::{
         csv::conversions::short_url,
         reports::{Asked, Bound, Place},
     },
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Auth, ReadConversions},
         page::{Page, PageQuery},
@@ -239,10 +239,7 @@ impl From<Row> for Conversion {
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Conversion>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: a filter names nothing of this workspace", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: a filter names nothing of this workspace"),
 ))]
 async fn list(
     State(app): State<App>,
@@ -281,9 +278,6 @@ fn statuses(params: &mut Params) -> Vec<String> {
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "The conversion", body = Conversion),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn read(
     State(app): State<App>,

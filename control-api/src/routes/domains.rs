@@ -11,7 +11,7 @@ use crate::{
         domains::{Domain, DomainRef, DomainStatus, hostname},
         outbox::{DomainLinks, touch_domain},
     },
-    error::{ApiError, OnConstraint as _, Problem},
+    error::{ApiError, OnConstraint as _},
     http::{
         auth::{Auth, ManageDomains, ReadLinks},
         body::JsonBody,
@@ -59,10 +59,7 @@ fn read_hostname(value: &Value) -> Parsed<String> {
 /// Make a domain; it is active at once
 #[utoipa::path(post, path = "/v1/domains", tag = "domains", security(("api_key" = [])), request_body = NewDomain, responses(
     (status = 201, description = "Made", body = Domain),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`conflict`: the hostname is taken", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: the hostname is taken"),
 ))]
 async fn create(
     State(app): State<App>,
@@ -104,9 +101,6 @@ async fn create(
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Domain>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
     State(app): State<App>,
@@ -130,9 +124,6 @@ async fn list(
     ("domain" = String, Path, description = "Id or hostname"),
 ), responses(
     (status = 200, description = "The domain", body = Domain),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn read(
     State(app): State<App>,
@@ -148,11 +139,7 @@ async fn read(
     ("domain" = String, Path, description = "Id or hostname"),
 ), request_body = NewDomain, responses(
     (status = 200, description = "Changed", body = Domain),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn change(
     State(app): State<App>,

@@ -22,7 +22,7 @@ use crate::{
         self,
         events::{EventResult, MAX_BATCH, Outcome},
     },
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{body, path::Path},
 };
 
@@ -84,11 +84,10 @@ struct BatchResults {
     ("webhook-signature" = String, Header, description = "One or more of `v1,<base64>`, separated by spaces"),
 ), request_body = NewEvent, responses(
     (status = 200, description = "The result of the one event, or `{\"results\": […]}` for a batch", body = EventResult),
-    (status = 400, description = "`invalid_json`", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "`signature_missing`, `signature_invalid` (also for an unknown source) or `signature_expired`", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`event_id_conflict`: the id stands for another event", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "`payload_too_large`: over 1 MiB", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`, `occurred_at_in_future`, `occurred_at_too_old`", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "`signature_missing`, `signature_invalid` (also for an unknown source) or `signature_expired`"),
+    (status = 409, description = "`event_id_conflict`: the id stands for another event"),
+    (status = 413, description = "`payload_too_large`: over 1 MiB"),
+    (status = 422, description = "`validation_failed`, `occurred_at_in_future`, `occurred_at_too_old`"),
 ))]
 async fn ingest(State(app): State<App>, Path(source): Path<String>, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();

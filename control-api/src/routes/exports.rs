@@ -20,7 +20,7 @@ use crate::{
         exports::{Export, ExportKind, ExportStatus},
     },
     domain::reports::{Asked, Bound, Place},
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{self, Auth},
         body::JsonBody,
@@ -66,10 +66,8 @@ struct NewExport {
 /// are the partner-attributed ones, with `reward_rate` in percent (`10.00`) or, for a fixed reward, as an amount.
 #[utoipa::path(post, path = "/v1/exports", tag = "exports", security(("api_key" = [])), request_body = NewExport, responses(
     (status = 202, description = "Queued", body = Export),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: no such partner or program", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden` (the key lacks `can_export`), `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such partner or program"),
+    (status = 403, description = "`role_forbidden` (the key lacks `can_export`), `plan_required`, `access_disabled`"),
 ))]
 async fn create(
     State(app): State<App>,
@@ -126,8 +124,6 @@ fn types(value: &Value) -> Parsed<Vec<EventType>> {
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Export>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
     State(app): State<App>,
@@ -145,9 +141,6 @@ async fn list(
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "The export", body = Export),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn read(
     State(app): State<App>,
@@ -163,10 +156,7 @@ async fn read(
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "Cancelled", body = Export),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`conflict`: it has ended already", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: it has ended already"),
 ))]
 async fn cancel(
     State(app): State<App>,
@@ -199,10 +189,8 @@ async fn cancel(
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "The file: UTF-8 without byte order mark, RFC 4180", body = String, content_type = "text/csv"),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: no such export, or its file has expired", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`export_not_ready`: queued or running; `conflict`: failed or cancelled", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such export, or its file has expired"),
+    (status = 409, description = "`export_not_ready`: queued or running; `conflict`: failed or cancelled"),
 ))]
 async fn file(State(app): State<App>, auth: Auth<auth::Export>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = parse(&id)?;

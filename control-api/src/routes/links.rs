@@ -18,7 +18,7 @@ use crate::{
         links::{Placement, Shown},
         qr,
     },
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Assign, Auth, Permission as _, ReadLinks, WriteLinks},
         body::JsonBody,
@@ -97,11 +97,10 @@ struct LinkSettings {
 /// Make a link, and assign it to a partner in the same step
 #[utoipa::path(post, path = "/v1/links", tag = "links", security(("api_key" = [])), request_body = NewLink, responses(
     (status = 201, description = "Made", body = Warned<Shown>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`; with `partner` or `program` also `plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: no such domain, partner or program", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`conflict`: the slug is taken on the domain", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`, `partner_not_active`, `program_not_active`, `domain_not_active`", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`role_forbidden`; with `partner` or `program` also `plan_required`, `access_disabled`"),
+    (status = 404, description = "`not_found`: no such domain, partner or program"),
+    (status = 409, description = "`conflict`: the slug is taken on the domain"),
+    (status = 422, description = "`validation_failed`, `partner_not_active`, `program_not_active`, `domain_not_active`"),
 ))]
 async fn create(
     State(app): State<App>,
@@ -144,10 +143,7 @@ async fn create(
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Shown>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: the filter names no partner, program or domain of yours", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: the filter names no partner, program or domain of yours"),
 ))]
 async fn list(
     State(app): State<App>,
@@ -187,9 +183,6 @@ async fn list(
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "The link", body = Shown),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn read(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
@@ -201,11 +194,7 @@ async fn read(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<Stri
     ("id" = String, Path, description = "Id"),
 ), request_body = LinkSettings, responses(
     (status = 200, description = "Changed", body = Shown),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn change(
     State(app): State<App>,
@@ -232,9 +221,6 @@ async fn change(
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "The code", body = String, content_type = "image/svg+xml"),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn qr_svg(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
@@ -246,9 +232,6 @@ async fn qr_svg(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<St
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "The code", body = Vec<u8>, content_type = "image/png"),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn qr_png(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;

@@ -12,7 +12,7 @@ use crate::{
         partners::{Invite, Partner},
     },
     domain,
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Auth, ManagePartners, ReadPartners},
         body::JsonBody,
@@ -64,11 +64,8 @@ struct NewPartner {
 /// Make a partner
 #[utoipa::path(post, path = "/v1/partners", tag = "partners", security(("api_key" = [])), request_body = NewPartner, responses(
     (status = 201, description = "Made", body = Partner),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: no such primary program", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`conflict`: the key or external id is taken", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such primary program"),
+    (status = 409, description = "`conflict`: the key or external id is taken"),
 ))]
 async fn create(
     State(app): State<App>,
@@ -99,10 +96,7 @@ async fn create(
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Partner>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: the filter names no program of yours", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: the filter names no program of yours"),
 ))]
 async fn list(
     State(app): State<App>,
@@ -132,9 +126,6 @@ async fn list(
     ("partner" = String, Path, description = "Id, `key:…` or `ext:…`"),
 ), responses(
     (status = 200, description = "The partner", body = Partner),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn read(
     State(app): State<App>,
@@ -151,12 +142,9 @@ async fn read(
     ("partner" = String, Path, description = "Id, `key:…` or `ext:…`"),
 ), request_body = NewPartner, responses(
     (status = 200, description = "Changed", body = Partner),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: no such partner or primary program", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`conflict`: the external id is taken", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: no such partner or primary program"),
+    (status = 409, description = "`conflict`: the external id is taken"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn change(
     State(app): State<App>,
@@ -191,10 +179,6 @@ struct NewNote {
     ("partner" = String, Path, description = "Id, `key:…` or `ext:…`"),
 ), request_body = NewNote, responses(
     (status = 201, description = "Written", body = Note),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn write_note(
     State(app): State<App>,
@@ -221,10 +205,6 @@ async fn write_note(
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Note>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn notes(
     State(app): State<App>,
@@ -246,10 +226,7 @@ async fn notes(
     ("partner" = String, Path, description = "Id, `key:…` or `ext:…`"),
 ), responses(
     (status = 200, description = "Erased", body = Partner),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn erase(
     State(app): State<App>,

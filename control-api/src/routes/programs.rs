@@ -13,7 +13,7 @@ use crate::{
     app::App,
     db::{self, programs::Program},
     domain,
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Auth, ManagePartners, ReadPartners},
         body::JsonBody,
@@ -83,8 +83,7 @@ struct NewProgram {
 /// Make a program
 #[utoipa::path(post, path = "/v1/programs", tag = "programs", security(("api_key" = [])), request_body = NewProgram, responses(
     (status = 201, description = "Made", body = Program),
-    (status = 409, description = "`conflict`: the key is taken", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: the key is taken"),
 ))]
 async fn create(
     State(app): State<App>,
@@ -128,7 +127,6 @@ async fn list(
     ("program" = String, Path, description = "Id or `key:…`"),
 ), responses(
     (status = 200, description = "The program", body = Program),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn read(
     State(app): State<App>,
@@ -146,9 +144,7 @@ async fn read(
     ("program" = String, Path, description = "Id or `key:…`"),
 ), request_body = NewProgram, responses(
     (status = 200, description = "Changed", body = Program),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn change(
     State(app): State<App>,

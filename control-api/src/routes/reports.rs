@@ -12,7 +12,7 @@ use crate::{
     app::App,
     db::reports::{Bots, clicks, conversions},
     domain::reports::{self, Asked, Bound, Place, conversions::ConversionReport, traffic::TrafficReport},
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Auth, ReadConversions, ReadTraffic},
         params::Params,
@@ -52,10 +52,7 @@ const GROUPS: i64 = 1_000;
         (TrafficReport = "application/json"),
         (String = "text/csv"),
     )),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: a filter names nothing of this workspace", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: a filter names nothing of this workspace"),
 ))]
 async fn traffic(
     State(app): State<App>,
@@ -94,10 +91,8 @@ async fn traffic(
         (ConversionReport = "application/json"),
         (String = "text/csv"),
     )),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`plan_required`, `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: a filter names nothing of this workspace", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`; with `amount_out_of_range` where a sum exceeds 64 bits", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: a filter names nothing of this workspace"),
+    (status = 422, description = "`validation_failed`; with `amount_out_of_range` where a sum exceeds 64 bits"),
 ))]
 async fn conversions(
     State(app): State<App>,

@@ -12,7 +12,7 @@ use crate::{
         sources::{Source, SourceStatus},
     },
     domain,
-    error::{ApiError, Problem},
+    error::ApiError,
     http::{
         auth::{Auth, ManagePartners, ReadPartners},
         body::JsonBody,
@@ -54,9 +54,6 @@ struct SourceWithSecret {
 /// Make a source of signed events
 #[utoipa::path(post, path = "/v1/sources", tag = "sources", security(("api_key" = [])), request_body = NewSource, responses(
     (status = 201, description = "Made; the secret is shown this once", body = SourceWithSecret),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn create(
     State(app): State<App>,
@@ -85,9 +82,6 @@ async fn create(
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
     (status = 200, description = "A page", body = Page<Source>),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
     State(app): State<App>,
@@ -110,9 +104,6 @@ async fn list(
     ("id" = String, Path, description = "Id"),
 ), responses(
     (status = 200, description = "The source", body = Source),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn read(State(app): State<App>, auth: Auth<ReadPartners>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let source = db::sources::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
@@ -124,11 +115,7 @@ async fn read(State(app): State<App>, auth: Auth<ReadPartners>, Path(id): Path<S
     ("id" = String, Path, description = "Id"),
 ), request_body = NewSource, responses(
     (status = 200, description = "Changed", body = Source),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn change(
     State(app): State<App>,
@@ -163,12 +150,8 @@ struct Rotation {
     ("id" = String, Path, description = "Id"),
 ), request_body = Rotation, responses(
     (status = 200, description = "Rotated; the new secret is shown this once", body = SourceWithSecret),
-    (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "`role_forbidden`, `plan_required` or `access_disabled`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "`conflict`: too many secrets are valid still", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: too many secrets are valid still"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn rotate(
     State(app): State<App>,

@@ -4,10 +4,7 @@ use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    error::{ApiError, Problem},
-};
+use crate::{app::App, error::ApiError};
 
 /// `/healthz` and `/readyz`.
 pub fn router() -> OpenApiRouter<App> {
@@ -23,7 +20,6 @@ async fn healthz() -> Json<Value> {
 /// Requests can be served: the database answers and is migrated
 #[utoipa::path(get, path = "/readyz", tag = "system", responses(
     (status = 200, description = "They can"),
-    (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn readyz(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let applied = sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)

@@ -15,7 +15,7 @@ use crate::{
         api_keys::ApiKey,
         workspaces::{InactivePartnerClicks, Workspace},
     },
-    error::{ApiError, OnConstraint as _, Problem},
+    error::{ApiError, OnConstraint as _},
     http::{
         auth::{Access, Auth, ManageWorkspace, Operator, Plan, ReadWorkspace, Role},
         body::JsonBody,
@@ -91,8 +91,7 @@ fn read_access(fields: &mut Fields<'_>, access: &mut Access) {
 /// Make a workspace and its first admin key
 #[utoipa::path(post, path = "/v1/workspaces", tag = "workspaces", security(("operator_key" = [])), request_body = NewWorkspace, responses(
     (status = 201, description = "Made; the key is shown this once", body = CreatedWorkspace),
-    (status = 409, description = "`conflict`: the slug is taken", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: the slug is taken"),
 ))]
 async fn create(State(app): State<App>, _: Operator, body: JsonBody) -> Result<Response, ApiError> {
     let mut fields = Fields::of(&body.value)?;
@@ -152,8 +151,6 @@ struct OperatorChange {
 /// Change a workspace's plan and access
 #[utoipa::path(patch, path = "/v1/workspaces/{id}", tag = "workspaces", security(("operator_key" = [])), request_body = OperatorChange, responses(
     (status = 200, description = "Changed", body = Workspace),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn operate(
     State(app): State<App>,
@@ -205,8 +202,7 @@ struct WorkspaceChange {
 /// Change the workspace of the key
 #[utoipa::path(patch, path = "/v1/workspace", tag = "workspaces", security(("api_key" = [])), request_body = WorkspaceChange, responses(
     (status = 200, description = "Changed", body = Workspace),
-    (status = 412, description = "`version_mismatch`", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "`validation_failed`", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "`version_mismatch`"),
 ))]
 async fn change(
     State(app): State<App>,

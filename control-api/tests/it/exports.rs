@@ -1,7 +1,5 @@
 //! The conversions export as finance reads it, and its agreement with the report and the list.
 
-#![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
-
 use std::collections::{BTreeMap, HashMap};
 
 use control_api::{

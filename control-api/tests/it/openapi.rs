@@ -4,6 +4,6 @@
 #[test]
 fn the_committed_document_is_current() {
     let current = control_api::openapi::document().to_pretty_json().expect("a document");
-    let committed = include_str!("../../openapi.json");
+    let committed = include_str!("../../../openapi.json");
     assert!(current.trim() == committed.trim(), "openapi.json has drifted; run `cargo xtask openapi` and commit it");
 }

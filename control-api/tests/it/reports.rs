@@ -1,8 +1,6 @@
 //! Reports against the plainest possible reckoning over the same random facts: whatever is read from rollups, deltas
 //! or facts, and however a range is cut, the numbers are those that counting by hand gives.
 
-#![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
-
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
