@@ -1,5 +1,5 @@
-//! The running service: its settings and its handles. Holds no state of its own, so that any number of
-//! instances can run against one database.
+//! The running service: its settings and its handles. It holds no state that matters (counts of requests are all),
+//! so that any number of instances can run against one database.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{config::Config, time::Ambient};
+use crate::{config::Config, http::limits::Limits, time::Ambient};
 
 /// How long a transaction that writes may take. `as_of` relies on it: what was begun this long ago is visible
 /// or gone.
@@ -34,6 +34,8 @@ pub struct Inner {
     pub exports: (Arc<dyn ObjectStore>, Path),
     /// For requests to the worker.
     pub http: reqwest::Client,
+    /// How often callers may ask this instance.
+    pub limits: Limits,
 }
 
 impl Deref for App {
@@ -70,7 +72,8 @@ impl App {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http =
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
-        Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, http })))
+        let limits = Limits::new(&config);
+        Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, http, limits })))
     }
 }
 

@@ -6,6 +6,8 @@ use clap::Args;
 use shared::KeyRing;
 use url::Url;
 
+use crate::http::limits::RateLimit;
+
 /// Settings of `serve`. Secrets never appear in `--help` or logs.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
@@ -52,6 +54,23 @@ pub struct Config {
     /// Days until an export's file is removed
     #[arg(long, env = "NIM_EXPORT_DAYS", default_value_t = 7)]
     pub export_days: u16,
+
+    /// Requests of one API key, `requests/seconds` or `off`; per instance, like all limits
+    #[arg(long, env = "NIM_RATE_LIMIT_API", default_value = "12000/60")]
+    pub rate_limit_api: RateLimit,
+
+    /// Requests of one source of events; a batch is one
+    #[arg(long, env = "NIM_RATE_LIMIT_EVENTS", default_value = "600000/60")]
+    pub rate_limit_events: RateLimit,
+
+    /// Requests of one client address whose key or signature doesn't hold
+    #[arg(long, env = "NIM_RATE_LIMIT_REFUSED", default_value = "6000/60")]
+    pub rate_limit_refused: RateLimit,
+
+    /// Trusted proxies in front: the client's address is the one so many places from the end of `X-Forwarded-For`.
+    /// 0: it is the connection's
+    #[arg(long, env = "NIM_FORWARDED_HOPS", default_value_t = 0)]
+    pub forwarded_hops: u8,
 }
 
 /// How records reach the edge.

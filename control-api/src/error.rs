@@ -36,6 +36,9 @@ pub enum ApiError {
     /// 405.
     #[error("this path does not take that method")]
     MethodNotAllowed,
+    /// 408: the body came too slowly.
+    #[error("the body took too long to arrive")]
+    RequestTimeout,
     /// 409.
     #[error("{detail}")]
     Conflict {
@@ -164,6 +167,7 @@ impl ApiError {
             Self::AccessDisabled(_) => (StatusCode::FORBIDDEN, "access_disabled"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code),
             Self::VersionMismatch { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),

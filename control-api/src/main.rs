@@ -2,7 +2,12 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use control_api::{config::Config, serve, telemetry};
+use control_api::{
+    config::Config,
+    domain::data_keys::{self, Rotated},
+    serve, telemetry,
+};
+use shared::KeyRing;
 
 #[derive(Parser)]
 #[command(name = "control-api", about = "The central service of Nimriz Partners", version)]
@@ -31,8 +36,24 @@ enum Command {
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: String,
     },
+    /// Keys that encrypt at rest
+    #[command(subcommand)]
+    Keys(Keys),
     /// Prints the OpenAPI document
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Encrypts stored secrets anew under the first key of the ring, beside the running service
+    Rotate {
+        /// Postgres, for example `postgres://user:password@host/database`
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        database_url: String,
+        /// Ring `kid:secret,…`, as all instances have it: the new key first, the old ones behind
+        #[arg(long, env = "NIM_DATA_KEYS", hide_env_values = true)]
+        data_keys: KeyRing,
+    },
 }
 
 #[tokio::main]
@@ -53,6 +74,16 @@ async fn main() -> anyhow::Result<()> {
             let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
             let keys = control_api::db::outbox::enqueue_all(&pool).await?;
             tracing::info!(keys, "queued for publication; any running control-api publishes them");
+            Ok(())
+        }
+        #[allow(clippy::print_stdout)] // An answer to the one who asked, not a log line.
+        Command::Keys(Keys::Rotate { database_url, data_keys }) => {
+            telemetry::start(cli.log_format);
+            let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
+            let Rotated { resealed, unopened, ended } = data_keys::rotate(&pool, &data_keys).await?;
+            let kid = data_keys.first().kid;
+            println!("encrypted anew under key {kid}: {resealed}; ended and removed: {ended}; not opened: {unopened}");
+            anyhow::ensure!(unopened == 0, "{unopened} secrets need a key that the ring lacks; keep every old key");
             Ok(())
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.

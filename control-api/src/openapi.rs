@@ -83,10 +83,11 @@ fn common(path: &str, operation: &mut Operation) {
         (key, "401", "`unauthorized`"),
         (key, "403", "`role_forbidden`, `plan_required` or `access_disabled`"),
         (path.contains('{'), "404", "`not_found`"),
+        (body, "408", "`request_timeout`: the body took over 30 s to arrive"),
         (body, "413", "`payload_too_large`: over 1 MiB"),
         (body, "415", "`unsupported_media_type`"),
         (body || query, "422", "`validation_failed`"),
-        (key, "429", "`rate_limited`; `Retry-After` tells when to try again"),
+        (path.starts_with("/v1/"), "429", "`rate_limited`; `Retry-After` tells when to try again"),
         (true, "503", "`unavailable`: try again after `Retry-After`"),
     ];
     let responses = &mut operation.responses.responses;

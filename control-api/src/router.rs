@@ -1,10 +1,27 @@
 //! All paths of the service.
 
-use axum::{Router, middleware};
-use tower_http::catch_panic::CatchPanicLayer;
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{app::App, error::ApiError, http::request_id, openapi, routes};
+use crate::{
+    app::App,
+    error::ApiError,
+    http::{limits, request_id},
+    openapi, routes,
+};
+
+/// How long an answer may take to begin. The longest work there is, a report that waits for its `as_of`, a connection
+/// and its statement, ends before.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// The documented API. The OpenAPI document is made of it, so a path can't be served and not described.
 pub fn api() -> OpenApiRouter<App> {
@@ -32,15 +49,32 @@ pub fn router(app: App) -> Router {
     api.merge(routes::internal::router().split_for_parts().0)
         .merge(routes::docs::router(&document))
         .fallback(async || ApiError::NotFound("path"))
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn(in_time))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let text =
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            axum::response::IntoResponse::into_response(ApiError::Internal(anyhow::anyhow!(
-                "panic: {}",
-                text.unwrap_or("?")
-            )))
+            ApiError::Internal(anyhow::anyhow!("panic: {}", text.unwrap_or("?"))).into_response()
         }))
+        .layer(middleware::from_fn(limits::layer))
+        // Answers hold a tenant's data: no cache may keep them, unless a route says otherwise.
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .layer(middleware::from_fn(request_id::layer))
         .with_state(app)
+}
+
+/// A method that a path doesn't take; `Allow`, which axum adds, names those it does. `OPTIONS` asks for just that.
+async fn other_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    ApiError::MethodNotAllowed.into_response()
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::Unavailable(format!("no answer within {ANSWER_TIME:?}")).into_response(),
+    }
 }

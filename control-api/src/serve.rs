@@ -1,5 +1,7 @@
 //! Starting and stopping: migrate, listen, run the background work, end in order.
 
+use std::net::SocketAddr;
+
 use anyhow::Context as _;
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,7 +46,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     work::start(&app, &stop, &jobs);
     jobs.close();
     tracing::info!(address = %listener.local_addr()?, "listening");
-    axum::serve(listener, router::router(app)).with_graceful_shutdown(stop_signal()).await?;
+    let service = router::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop_signal()).await?;
     tracing::info!("stopping");
     stop.cancel();
     jobs.wait().await;

@@ -66,21 +66,26 @@ pub async fn insert(
     Ok(())
 }
 
-/// Who holds the key with this hash, if it is valid; notes its use at most once a minute.
+/// Who holds the key with this hash, if it is valid; notes its use at most once a minute. Of requests at one moment one
+/// notes it, and none waits for another, nor for a revocation under way.
 ///
 /// # Errors
 /// The database's.
 pub async fn caller(db: impl PgExecutor<'_>, hash: &[u8; 32]) -> sqlx::Result<Option<Caller>> {
     let row = sqlx::query!(
         r#"with found as (
-             select k.workspace_id, k.id, k.role, k.can_export, k.last_used_at, w.plan, w.access_partner_setup,
+             select k.workspace_id, k.id, k.role, k.can_export, w.plan, w.access_partner_setup,
                     w.access_partner_reporting, w.access_partner_conversion_reporting, w.access_partner_exports
              from api_keys k join workspaces w on w.id = k.workspace_id
              where k.hash = $1 and k.revoked_at is null
            ), noted as (
-             update api_keys k set last_used_at = now() from found f
-             where k.workspace_id = f.workspace_id and k.id = f.id
-               and (f.last_used_at is null or f.last_used_at < now() - interval '1 minute')
+             update api_keys set last_used_at = now()
+             where hash = (
+               select k.hash from api_keys k
+               where k.hash = $1 and k.revoked_at is null
+                 and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+               for no key update skip locked
+             )
            )
            select workspace_id as "workspace_id: WorkspaceId", id as "id: ApiKeyId", role as "role: Role", can_export,
                   plan as "plan: Plan", access_partner_setup, access_partner_reporting,
@@ -123,6 +128,40 @@ pub async fn list(
         page.fetch(),
     )
     .fetch_all(db)
+    .await
+}
+
+/// One key, its row locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ApiKeyId) -> sqlx::Result<Option<ApiKey>> {
+    sqlx::query_as!(
+        ApiKey,
+        r#"select id as "id: ApiKeyId", name, role as "role: Role", can_export, prefix, created_at as "created_at: At",
+           last_used_at as "last_used_at: At", revoked_at as "revoked_at: At"
+           from api_keys where workspace_id = $1 and id = $2 for no key update"#,
+        workspace.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Whether the workspace has a valid admin key besides this one.
+///
+/// # Errors
+/// The database's.
+pub async fn has_other_admin(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ApiKeyId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (
+             select 1 from api_keys
+             where workspace_id = $1 and id <> $2 and role = 'admin' and revoked_at is null
+           ) as "exists!""#,
+        workspace.uuid(),
+        id.uuid(),
+    )
+    .fetch_one(db)
     .await
 }
 

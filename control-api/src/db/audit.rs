@@ -1,8 +1,8 @@
-//! The audit trail, read. It is written by [`crate::http::mutation::Mutation::audit`] alone.
+//! The audit trail, read, and redacted by erasures. It is written by [`crate::http::mutation::Mutation::audit`] alone.
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::id::{self, ApiKeyId, Audit as Kind, AuditId, Id, WorkspaceId};
+use shared::id::{self, ApiKeyId, Audit as Kind, AuditId, Id, PartnerId, WorkspaceId};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -171,4 +171,49 @@ pub async fn list(
             request_id: row.request_id,
         })
         .collect())
+}
+
+/// What the trail says of a partner and of the notes on it: ids of entries, before, after.
+///
+/// # Errors
+/// The database's.
+pub async fn of_partner(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    partner: PartnerId,
+) -> sqlx::Result<Vec<(Uuid, Option<Value>, Option<Value>)>> {
+    let rows = sqlx::query!(
+        "select id, before, after from audit
+         where workspace_id = $1
+           and (object_id = $2
+                or object_id in (select n.id from partner_notes n where n.workspace_id = $1 and n.partner_id = $2))",
+        workspace.uuid(),
+        partner.uuid(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.before, row.after)).collect())
+}
+
+/// Replaces what an entry says, for an erasure: nothing else changes the trail.
+///
+/// # Errors
+/// The database's.
+pub async fn redact(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    id: Uuid,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update audit set before = $3, after = $4 where workspace_id = $1 and id = $2",
+        workspace.uuid(),
+        id,
+        before,
+        after,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

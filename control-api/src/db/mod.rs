@@ -8,6 +8,7 @@ pub mod conversions;
 pub mod domains;
 pub mod events;
 pub mod exports;
+pub mod idempotency;
 pub mod links;
 pub mod outbox;
 pub mod partner_notes;

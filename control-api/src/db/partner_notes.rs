@@ -1,9 +1,8 @@
-//! Notes on partners, appended only, and the erasure of what people wrote about them.
+//! Notes on partners, appended only; only an erasure changes them.
 
 use serde::Serialize;
-use serde_json::json;
 use shared::id::{ApiKeyId, Note as Kind, NoteId, PartnerId, WorkspaceId};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 
 use crate::{http::page::PageQuery, time::At};
 
@@ -74,50 +73,16 @@ pub async fn list(
     .await
 }
 
-/// Erases the texts of a partner's notes, and every copy of them and of the partner's personal data that the
-/// audit trail and the stored answers of repeatable requests hold.
+/// Erases the texts of a partner's notes.
 ///
 /// # Errors
 /// The database's.
-pub async fn erase(db: &mut PgConnection, workspace: WorkspaceId, partner: PartnerId) -> sqlx::Result<()> {
+pub async fn erase(db: impl PgExecutor<'_>, workspace: WorkspaceId, partner: PartnerId) -> sqlx::Result<()> {
     sqlx::query!(
         "update partner_notes set body = $3 where workspace_id = $1 and partner_id = $2",
         workspace.uuid(),
         partner.uuid(),
         ERASED,
-    )
-    .execute(&mut *db)
-    .await?;
-    let personal = json!({"contact_name": null, "contact_email": null, "invite": null, "metadata": {}});
-    let text = json!({"text": ERASED});
-    // `null || object` is null in SQL: a row without a copy stays without.
-    sqlx::query!(
-        "update audit set before = before || $3, after = after || $3
-         where workspace_id = $1 and object_id = $2 and object_type = 'partner'",
-        workspace.uuid(),
-        partner.uuid(),
-        personal,
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!(
-        "update audit set after = after || $3
-         where workspace_id = $1 and object_type = 'note'
-           and object_id in (select id from partner_notes where workspace_id = $1 and partner_id = $2)",
-        workspace.uuid(),
-        partner.uuid(),
-        text,
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!(
-        "update idempotency_keys
-         set response = response || case when response ->> 'id' = $2 then $3::jsonb else $4::jsonb end
-         where workspace_id = $1 and (response ->> 'id' = $2 or response ->> 'partner_id' = $2 and response ? 'text')",
-        workspace.uuid(),
-        partner.to_string(),
-        personal,
-        text,
     )
     .execute(db)
     .await?;

@@ -293,3 +293,79 @@ pub async fn note_use(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: Sourc
     .await?;
     Ok(())
 }
+
+/// A stored secret and whose it is.
+pub struct Found {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Its source.
+    pub source: SourceId,
+    /// The secret.
+    pub secret: SealedSecret,
+}
+
+/// Secrets of every workspace that another entry of the ring than `kid` encrypted, in the order of their keys, after
+/// one, their rows locked. What another transaction holds is passed over: it is being encrypted anew or removed.
+///
+/// # Errors
+/// The database's.
+pub async fn secrets_under_other_keys(
+    db: impl PgExecutor<'_>,
+    kid: i16,
+    after: Option<(WorkspaceId, SourceId, Uuid)>,
+    limit: i64,
+) -> sqlx::Result<Vec<Found>> {
+    let (workspace, source, id) = after.map_or((None, None, None), |(w, s, id)| (Some(w), Some(s), Some(id)));
+    let rows = sqlx::query!(
+        r#"select workspace_id as "workspace: WorkspaceId", source_id as "source: SourceId", id, kid, sealed
+           from source_secrets
+           where kid <> $1 and ($2::uuid is null or (workspace_id, source_id, id) > ($2, $3, $4))
+           order by workspace_id, source_id, id limit $5
+           for no key update skip locked"#,
+        kid,
+        workspace.map(WorkspaceId::uuid),
+        source.map(SourceId::uuid),
+        id,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let found = rows.into_iter().map(|row| Found {
+        workspace: row.workspace,
+        source: row.source,
+        secret: SealedSecret { id: row.id, kid: row.kid, sealed: row.sealed },
+    });
+    Ok(found.collect())
+}
+
+/// Replaces a secret's ciphertext by another one of the same secret.
+///
+/// # Errors
+/// The database's.
+pub async fn reseal(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    source: SourceId,
+    secret: &SealedSecret,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update source_secrets set kid = $4, sealed = $5 where workspace_id = $1 and source_id = $2 and id = $3",
+        workspace.uuid(),
+        source.uuid(),
+        secret.id,
+        secret.kid,
+        secret.sealed,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes the secrets of every workspace whose time is over; answers how many.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_ended_secrets(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
+    let gone = sqlx::query!("delete from source_secrets where expires_at <= now()").execute(db).await?;
+    Ok(gone.rows_affected())
+}

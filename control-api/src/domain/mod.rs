@@ -5,6 +5,8 @@ pub mod attribution;
 pub mod clicks;
 pub mod conversions;
 pub mod csv;
+pub mod data_keys;
+pub mod erasure;
 pub mod events;
 pub mod follow_ons;
 pub mod keys;

@@ -14,7 +14,7 @@ use crate::{
         partners::{Invite, Partner, Relationship},
         programs::Status,
     },
-    domain::keys,
+    domain::{erasure::erase_partner, keys},
     error::{ApiError, OnConstraint as _},
     http::{
         fields::{Fields, Parsed, email, line, metadata, tags, text, time, word},
@@ -178,9 +178,30 @@ pub async fn erase(change: &mut Mutation, mut partner: Partner) -> Result<Partne
     partner.contact_email = None;
     partner.invite = None;
     partner.metadata.clear();
+    // What the trail shows as "before" is erased too.
+    let before = partner.clone();
     partner.erased_at = Some(now);
     db::partners::update(change.db(), workspace, &mut partner, now).await?;
     db::partner_notes::erase(change.db(), workspace, partner.id).await?;
-    change.audit("partner.erase", partner.id, None::<&()>, Some(&partner)).await?;
+    erase_copies(change, partner.id).await?;
+    change.audit("partner.erase", partner.id, Some(&before), Some(&partner)).await?;
     Ok(partner)
+}
+
+/// Erases it from the audit trail and from the answers that a repeated request would get.
+async fn erase_copies(change: &mut Mutation, partner: PartnerId) -> Result<(), ApiError> {
+    let workspace = change.workspace();
+    let id = partner.to_string();
+    for (entry, mut before, mut after) in db::audit::of_partner(change.db(), workspace, partner).await? {
+        let found: usize = [&mut before, &mut after].into_iter().flatten().map(|side| erase_partner(side, &id)).sum();
+        if found > 0 {
+            db::audit::redact(change.db(), workspace, entry, before.as_ref(), after.as_ref()).await?;
+        }
+    }
+    for (key, mut answer) in db::idempotency::holding(change.db(), workspace, &id).await? {
+        if erase_partner(&mut answer, &id) > 0 {
+            db::idempotency::redact(change.db(), workspace, &key, &answer).await?;
+        }
+    }
+    Ok(())
 }

@@ -47,10 +47,9 @@ pub async fn verification(app: &App, source: SourceId) -> Result<Option<Verifica
     let Some(found) = db::sources::secrets(&app.db, source).await? else { return Ok(None) };
     let mut secrets = vec![];
     let mut unopened = None;
-    for SealedSecret { id, kid, sealed } in &found.secrets {
-        // A kid of a ring is a byte; 0 is none.
-        let kid = u8::try_from(*kid).unwrap_or(0);
-        match seal::open(&app.config.data_keys, &belongs_to(found.workspace, source, *id), kid, sealed) {
+    for secret in &found.secrets {
+        let belongs_to = belongs_to(found.workspace, source, secret.id);
+        match seal::open(&app.config.data_keys, &belongs_to, kid(secret), &secret.sealed) {
             Ok(bytes) => secrets.push(Secret::from_bytes(bytes)),
             Err(error) => {
                 tracing::error!(%source, %error, "secret skipped");
@@ -144,7 +143,12 @@ async fn start_secret(change: &mut Mutation, source: SourceId) -> Result<Secret,
     Ok(secret)
 }
 
+/// The ring's entry that encrypted a secret. A kid of a ring is a byte; 0 is none.
+pub(super) fn kid(secret: &SealedSecret) -> u8 {
+    u8::try_from(secret.kid).unwrap_or(0)
+}
+
 /// What a secret is bound to: a row copied to another workspace, source or id can't be opened there.
-fn belongs_to(workspace: WorkspaceId, source: SourceId, secret: Uuid) -> Vec<u8> {
+pub(super) fn belongs_to(workspace: WorkspaceId, source: SourceId, secret: Uuid) -> Vec<u8> {
     [workspace.uuid(), source.uuid(), secret].iter().flat_map(|id| *id.as_bytes()).collect()
 }

@@ -10,6 +10,7 @@ use axum::{
 use sha2::{Digest as _, Sha256};
 use shared::id::{ApiKeyId, WorkspaceId};
 
+use super::limits::Visitor;
 use crate::{app::App, db, error::ApiError};
 
 shared::text_enum! {
@@ -161,6 +162,9 @@ macro_rules! permissions {
             const RULE: Rule = Rule { role: Role::$role, surfaces: &[$(Surface::$surface),*], export: $export };
             const NAME: &'static str = stringify!($name);
         })+
+
+        /// Every permission: its name, and what it asks.
+        pub const PERMISSIONS: &[(&str, Rule)] = &[$(($name::NAME, $name::RULE)),+];
     };
 }
 
@@ -208,8 +212,13 @@ impl<P: Permission> FromRequestParts<App> for Auth<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let offered = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
-        let caller = db::api_keys::caller(&app.db, &hash(offered)).await?.ok_or(ApiError::Unauthorized)?;
+        let visitor = Visitor::of(app, &parts.headers, &parts.extensions);
+        let caller = match bearer(&parts.headers) {
+            Some(offered) => db::api_keys::caller(&app.db, &hash(offered)).await?,
+            None => None,
+        };
+        let caller = caller.ok_or_else(|| app.limits.refuse(&visitor, ApiError::Unauthorized))?;
+        app.limits.admit_key(&visitor, caller.key)?;
         P::RULE.check(&caller)?;
         tracing::debug!(workspace = %caller.workspace, key = %caller.key, "authorized");
         Ok(Self { caller, permission: PhantomData })
@@ -225,7 +234,10 @@ impl FromRequestParts<App> for Operator {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         match bearer(&parts.headers) {
             Some(offered) if app.config.operator_key.matches(offered) => Ok(Self),
-            _ => Err(ApiError::Unauthorized),
+            _ => {
+                let visitor = Visitor::of(app, &parts.headers, &parts.extensions);
+                Err(app.limits.refuse(&visitor, ApiError::Unauthorized))
+            }
         }
     }
 }

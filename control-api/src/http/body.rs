@@ -1,5 +1,7 @@
 //! Bodies: read whole within a bound, as JSON values, so that all faults can be named at once.
 
+use std::time::Duration;
+
 use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
@@ -25,11 +27,18 @@ pub struct JsonBody {
 /// instead of a broken connection.
 const DRAINED: usize = 4 << 20;
 
+/// How long a body may take to arrive: a client that sends a byte now and then holds nothing for long.
+const ARRIVAL: Duration = Duration::from_secs(30);
+
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 over the limit; 400 if the connection breaks.
+/// 413 over the limit; 408 if it takes too long; 400 if the connection breaks.
 pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    tokio::time::timeout(ARRIVAL, gather(request, limit)).await.map_err(|_| ApiError::RequestTimeout)?
+}
+
+async fn gather(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     let mut chunks = request.into_body().into_data_stream();
     let mut whole = BytesMut::new();
     let mut seen = 0_usize;
@@ -83,5 +92,22 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         }
         let raw = read(request, MAX_JSON).await?;
         Ok(Self { value: parse(&raw)?, raw })
+    }
+}
+
+/// A body that may be left out: none at all reads as `{}`, whatever its type is said to be.
+pub struct OptionalJsonBody(pub JsonBody);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let json = is_json(request.headers());
+        let raw = read(request, MAX_JSON).await?;
+        match (raw.is_empty(), json) {
+            (true, _) => Ok(Self(JsonBody { value: Value::Object(serde_json::Map::new()), raw })),
+            (false, true) => Ok(Self(JsonBody { value: parse(&raw)?, raw })),
+            (false, false) => Err(ApiError::UnsupportedMediaType),
+        }
     }
 }

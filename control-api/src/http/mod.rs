@@ -6,6 +6,7 @@ pub mod auth;
 pub mod body;
 pub mod fields;
 pub mod internal;
+pub mod limits;
 pub mod mutation;
 pub mod page;
 pub mod params;

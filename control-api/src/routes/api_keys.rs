@@ -117,9 +117,10 @@ async fn list(
     Ok(Json(Page::cut(rows, &page, |key| key.id)))
 }
 
-/// Revoke a key, at once and for good
+/// Revoke a key, at once and for good; the last admin key stays, or nobody could make another
 #[utoipa::path(delete, path = "/v1/api-keys/{id}", tag = "api keys", security(("api_key" = [])), responses(
-    (status = 200, description = "Revoked", body = ApiKey),
+    (status = 200, description = "Revoked, now or before", body = ApiKey),
+    (status = 409, description = "`conflict`: it is the last admin key"),
 ))]
 async fn revoke(
     State(app): State<App>,
@@ -127,9 +128,23 @@ async fn revoke(
     attempt: Attempt,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let id: ApiKeyId = id.parse().map_err(|_| ApiError::NotFound("API key"))?;
+    let id: ApiKeyId = id.parse().map_err(|_| NOT_FOUND)?;
     let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
-    let key = db::api_keys::revoke(change.db(), auth.workspace, id).await?.ok_or(ApiError::NotFound("API key"))?;
-    change.audit("api_key.revoke", id, None::<&()>, Some(&key)).await?;
+    // Revocations of one workspace take turns, so that two admins can't revoke each other at one moment.
+    db::workspaces::lock(change.db(), auth.workspace).await?;
+    let before = db::api_keys::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    if before.revoked_at.is_some() {
+        return change.finish(StatusCode::OK, &before).await;
+    }
+    if before.role == Role::Admin && !db::api_keys::has_other_admin(change.db(), auth.workspace, id).await? {
+        return Err(ApiError::Conflict {
+            code: "conflict",
+            detail: "this is the last admin key; make another one first, or nobody could".to_owned(),
+        });
+    }
+    let key = db::api_keys::revoke(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    change.audit("api_key.revoke", id, Some(&before), Some(&key)).await?;
     change.finish(StatusCode::OK, &key).await
 }
+
+const NOT_FOUND: ApiError = ApiError::NotFound("API key");

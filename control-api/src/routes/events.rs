@@ -23,7 +23,7 @@ use crate::{
         events::{EventResult, MAX_BATCH, Outcome},
     },
     error::ApiError,
-    http::{body, path::Path},
+    http::{body, limits::Visitor, path::Path},
 };
 
 /// Path of events.
@@ -89,7 +89,12 @@ struct BatchResults {
     (status = 413, description = "`payload_too_large`: over 1 MiB"),
     (status = 422, description = "`validation_failed`, `occurred_at_in_future`, `occurred_at_too_old`"),
 ))]
-async fn ingest(State(app): State<App>, Path(source): Path<String>, request: Request) -> Result<Response, ApiError> {
+async fn ingest(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(source): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let signed = webhook::Headers {
@@ -104,8 +109,10 @@ async fn ingest(State(app): State<App>, Path(source): Path<String>, request: Req
         None => None,
     };
     let secrets = known.as_ref().map(|(_, found)| found.secrets.as_slice()).unwrap_or_default();
-    webhook::verify(secrets, signed, &raw, app.ambient.now()).map_err(ApiError::Signature)?;
-    let Some((source, found)) = known else { return Err(ApiError::Signature(Refusal::Invalid)) };
+    let refused = |refusal| app.limits.refuse(&visitor, ApiError::Signature(refusal));
+    webhook::verify(secrets, signed, &raw, app.ambient.now()).map_err(refused)?;
+    let Some((source, found)) = known else { return Err(refused(Refusal::Invalid)) };
+    app.limits.admit_source(&visitor, source)?;
     if !body::is_json(&headers) {
         return Err(ApiError::UnsupportedMediaType);
     }

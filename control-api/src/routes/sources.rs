@@ -15,7 +15,7 @@ use crate::{
     error::ApiError,
     http::{
         auth::{Auth, ManagePartners, ReadPartners},
-        body::JsonBody,
+        body::{JsonBody, OptionalJsonBody},
         fields::{Fields, small, word},
         mutation::{Attempt, Mutation, versioned},
         page::{Page, PageQuery},
@@ -148,7 +148,7 @@ struct Rotation {
 /// Give a source a new secret; earlier ones stay valid for an overlap
 #[utoipa::path(post, path = "/v1/sources/{id}/rotate", tag = "sources", security(("api_key" = [])), params(
     ("id" = String, Path, description = "Id"),
-), request_body = Rotation, responses(
+), request_body = Option<Rotation>, responses(
     (status = 200, description = "Rotated; the new secret is shown this once", body = SourceWithSecret),
     (status = 409, description = "`conflict`: too many secrets are valid still"),
     (status = 412, description = "`version_mismatch`"),
@@ -158,7 +158,7 @@ async fn rotate(
     auth: Auth<ManagePartners>,
     attempt: Attempt,
     Path(id): Path<String>,
-    body: JsonBody,
+    OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, ApiError> {
     let id = parse(&id)?;
     let mut overlap_hours = 24;

@@ -135,6 +135,7 @@ async fn create(State(app): State<App>, _: Operator, body: JsonBody) -> Result<R
     })?;
     db::api_keys::insert(change.db(), workspace.id, &key, &minted.hash).await?;
     change.audit("workspace.create", workspace.id, None::<&()>, Some(&workspace)).await?;
+    change.audit("api_key.create", key.id, None::<&()>, Some(&key)).await?;
     let answer = CreatedWorkspace { workspace, api_key: FirstKey { id: key.id, key: None } };
     change.finish_with_secret(StatusCode::CREATED, &answer, Some(("/api_key/key", &minted.key))).await
 }

@@ -1,4 +1,4 @@
-//! Housekeeping: partitions made ahead, answers to old idempotency keys removed.
+//! Housekeeping: partitions made ahead, answers to old idempotency keys and idle counts of requests removed.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ pub async fn run(app: App, stop: CancellationToken) {
     let mut pause = Duration::from_secs(60);
     while rest(&stop, pause).await {
         pause = Duration::from_secs(3_600);
+        app.limits.forget_idle();
         if let Err(error) = once(&app).await {
             tracing::warn!(%error, "upkeep failed; trying again in an hour");
         }

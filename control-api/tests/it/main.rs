@@ -8,7 +8,9 @@
 
 mod exports;
 mod openapi;
+mod permissions;
 mod reports;
+mod routes;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
 mod story;

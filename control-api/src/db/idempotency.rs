@@ -1,0 +1,40 @@
+//! Stored answers to repeatable requests, for erasures; [`crate::http::mutation`] writes and replays them.
+
+use serde_json::Value;
+use shared::id::WorkspaceId;
+use sqlx::PgExecutor;
+
+/// The answers of a workspace that hold a text, such as an id: their keys, and the answers.
+///
+/// # Errors
+/// The database's.
+pub async fn holding(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    text: &str,
+) -> sqlx::Result<Vec<(String, Value)>> {
+    let rows = sqlx::query!(
+        "select key, response from idempotency_keys where workspace_id = $1 and strpos(response::text, $2) > 0",
+        workspace.uuid(),
+        text,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.key, row.response)).collect())
+}
+
+/// Replaces a stored answer.
+///
+/// # Errors
+/// The database's.
+pub async fn redact(db: impl PgExecutor<'_>, workspace: WorkspaceId, key: &str, response: &Value) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update idempotency_keys set response = $3 where workspace_id = $1 and key = $2",
+        workspace.uuid(),
+        key,
+        response,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
