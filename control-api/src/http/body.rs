@@ -111,3 +111,22 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let drip = futures::stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+        });
+        let begun = tokio::time::Instant::now();
+        let read = read(Request::new(Body::from_stream(drip)), MAX_JSON).await;
+        assert!(matches!(read, Err(ApiError::RequestTimeout)));
+        assert_eq!(begun.elapsed().as_secs(), ARRIVAL.as_secs());
+    }
+}

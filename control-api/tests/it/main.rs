@@ -6,11 +6,18 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
+mod audit;
+mod erasure;
+mod everything;
 mod exports;
+mod isolation;
+mod limits;
 mod openapi;
 mod permissions;
 mod reports;
 mod routes;
+mod secrets;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
 mod story;
+mod wire;

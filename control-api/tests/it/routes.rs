@@ -25,6 +25,11 @@ impl Route {
         self.method != Method::GET
     }
 
+    /// The collection that its path picks from, if it picks.
+    pub fn collection(&self) -> Option<&str> {
+        self.path.split_once("/{")?.0.rsplit('/').next()
+    }
+
     /// Its path, each parameter filled in by the collection that it picks from: `partners`, `links`, …
     pub fn fill(&self, id: impl Fn(&str) -> String) -> String {
         let mut collection = "";
