@@ -87,7 +87,9 @@ async fn every_change_is_in_the_trail_and_tells_no_secret(pool: PgPool) {
         for pointer in ["/key", "/secret", "/api_key/key"] {
             // Programs and partners have a `key` too, which is none.
             let found = answer.json.pointer(pointer).and_then(Value::as_str);
-            shown.extend(found.filter(|found| found.starts_with("nim_") || found.starts_with("whsec_")).map(str::to_owned));
+            shown.extend(
+                found.filter(|found| found.starts_with("nim_") || found.starts_with("whsec_")).map(str::to_owned),
+            );
         }
 
         // Each filter alone finds it, and all together find only it.
