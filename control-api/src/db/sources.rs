@@ -305,7 +305,7 @@ pub struct Found {
 }
 
 /// Secrets of every workspace that another entry of the ring than `kid` encrypted, in the order of their keys, after
-/// one, their rows locked. What another transaction holds is passed over: it is being encrypted anew or removed.
+/// one.
 ///
 /// # Errors
 /// The database's.
@@ -320,8 +320,7 @@ pub async fn secrets_under_other_keys(
         r#"select workspace_id as "workspace: WorkspaceId", source_id as "source: SourceId", id, kid, sealed
            from source_secrets
            where kid <> $1 and ($2::uuid is null or (workspace_id, source_id, id) > ($2, $3, $4))
-           order by workspace_id, source_id, id limit $5
-           for no key update skip locked"#,
+           order by workspace_id, source_id, id limit $5"#,
         kid,
         workspace.map(WorkspaceId::uuid),
         source.map(SourceId::uuid),
@@ -338,7 +337,8 @@ pub async fn secrets_under_other_keys(
     Ok(found.collect())
 }
 
-/// Replaces a secret's ciphertext by another one of the same secret.
+/// Replaces a secret's ciphertext by another one of the same secret; answers whether it still was the one that was
+/// read. It waits for no more than this one row, so it can't deadlock with rotations of sources.
 ///
 /// # Errors
 /// The database's.
@@ -346,19 +346,22 @@ pub async fn reseal(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     source: SourceId,
-    secret: &SealedSecret,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update source_secrets set kid = $4, sealed = $5 where workspace_id = $1 and source_id = $2 and id = $3",
+    old: &SealedSecret,
+    new: &SealedSecret,
+) -> sqlx::Result<bool> {
+    let resealed = sqlx::query!(
+        "update source_secrets set kid = $4, sealed = $5
+         where workspace_id = $1 and source_id = $2 and id = $3 and sealed = $6",
         workspace.uuid(),
         source.uuid(),
-        secret.id,
-        secret.kid,
-        secret.sealed,
+        old.id,
+        new.kid,
+        new.sealed,
+        old.sealed,
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(resealed.rows_affected() == 1)
 }
 
 /// Removes the secrets of every workspace whose time is over; answers how many.

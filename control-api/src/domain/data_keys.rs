@@ -1,5 +1,5 @@
-//! Rotation of `NIM_DATA_KEYS`: what other keys of the ring have encrypted is encrypted anew under the first, in small
-//! transactions beside the running service, so that an old key can be dropped.
+//! Rotation of `NIM_DATA_KEYS`: what other keys of the ring have encrypted is encrypted anew under the first, one by
+//! one beside the running service, so that an old key can be dropped.
 
 use shared::{
     KeyRing,
@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use crate::{db, domain::sources, seal};
 
-/// Secrets per transaction.
+/// Secrets read at a time.
 const BATCH: i64 = 200;
 
 /// What a rotation did.
@@ -33,8 +33,7 @@ pub async fn rotate(pool: &PgPool, ring: &KeyRing) -> sqlx::Result<Rotated> {
     let mut rotated = Rotated { ended: db::sources::forget_ended_secrets(pool).await?, ..Rotated::default() };
     let mut after = None;
     loop {
-        let mut tx = pool.begin().await?;
-        let batch = db::sources::secrets_under_other_keys(&mut *tx, kid, after, BATCH).await?;
+        let batch = db::sources::secrets_under_other_keys(pool, kid, after, BATCH).await?;
         let Some(last) = batch.last() else { return Ok(rotated) };
         after = Some((last.workspace, last.source, last.secret.id));
         for found in &batch {
@@ -43,8 +42,9 @@ pub async fn rotate(pool: &PgPool, ring: &KeyRing) -> sqlx::Result<Rotated> {
                 Ok(secret) => {
                     let (kid, sealed) = seal::seal(ring, &belongs_to, &secret);
                     let sealed = db::sources::SealedSecret { id: found.secret.id, kid: kid.into(), sealed };
-                    db::sources::reseal(&mut *tx, found.workspace, found.source, &sealed).await?;
-                    rotated.resealed += 1;
+                    // Not, if it was removed meanwhile, or another run of this was faster.
+                    let done = db::sources::reseal(pool, found.workspace, found.source, &found.secret, &sealed).await?;
+                    rotated.resealed += u64::from(done);
                 }
                 Err(error) => {
                     log_unopened(found.workspace, found.source, &error);
@@ -52,7 +52,6 @@ pub async fn rotate(pool: &PgPool, ring: &KeyRing) -> sqlx::Result<Rotated> {
                 }
             }
         }
-        tx.commit().await?;
     }
 }
 
