@@ -110,13 +110,15 @@ fn verdict(rule: &Rule, caller: &Kind, plan: &str, off: Option<&str>) -> Option<
     }
 }
 
-/// A request that nobody may learn from: its path names nothing, and its body is no JSON. Whoever is forbidden must be
-/// told so before either is found out; whoever is let in changes nothing by it.
+/// A request that nobody may learn from: its path names nothing, its query, headers and body are wrong. Whoever is
+/// forbidden must be told so before any of it is found out; whoever is let in changes nothing by it.
 async fn knock(service: &Service, route: &Route, key: Option<&str>) -> Answer {
     let mut request = Request::builder()
         .method(route.method.clone())
-        .uri(route.fill(|_| "nothing".to_owned()))
-        .header(header::CONTENT_TYPE, "application/json");
+        .uri(format!("{}?limit=0", route.fill(|_| "nothing".to_owned())))
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::IF_MATCH, "nothing")
+        .header("idempotency-key", "");
     if let Some(key) = key {
         request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
     }
