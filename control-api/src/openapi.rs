@@ -8,7 +8,8 @@ use utoipa::{
     openapi::{
         Content, PathItem, Ref, RefOr, Response,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-        schema::{ObjectBuilder, Type},
+        request_body::RequestBody,
+        schema::{ObjectBuilder, Schema, SchemaType, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -63,6 +64,9 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
         }
         if let Some(operation) = post {
             common(path, operation);
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                leave_out(body);
+            }
             header(operation, "Idempotency-Key", "At most 255 characters, kept 24 h: repeats the first answer");
         }
         if let Some(operation) = patch {
@@ -101,6 +105,20 @@ fn common(path: &str, operation: &mut Operation) {
         {
             let problem = Ref::from_schema_name(Problem::name());
             response.content.insert("application/problem+json".to_owned(), RefOr::T(Content::new(Some(problem))));
+        }
+    }
+}
+
+/// A body that may be left out: utoipa also lets it be `null`, which is no object.
+fn leave_out(body: &mut RequestBody) {
+    let is_null = |schema: &RefOr<Schema>| matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(either))) = &mut content.schema
+            && either.items.iter().any(is_null)
+        {
+            either.items.retain(|item| !is_null(item));
+            content.schema = either.items.pop();
         }
     }
 }

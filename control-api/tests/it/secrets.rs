@@ -1,6 +1,9 @@
 //! Secrets and keys over their life: rotated, disabled, revoked, encrypted anew.
 
-use axum::http::Method;
+use axum::{
+    body::Body,
+    http::{Method, Request, header},
+};
 use control_api::domain::data_keys::{self, Rotated};
 use serde_json::{Value, json};
 use shared::webhook::Secret;
@@ -105,6 +108,14 @@ async fn a_source_rotates_without_a_gap_and_is_switched_off_at_once(pool: PgPool
         .unwrap();
     first.send(&lead("4")).await.expect_problem(401, "signature_invalid");
     second.accepted(lead("4")).await;
+    // A body that is said to be JSON and isn't there is none either; one that is there must be JSON.
+    let empty = async |raw: &str| {
+        let request = Request::post(format!("{path}/rotate")).header(header::CONTENT_TYPE, "application/json");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", team.key));
+        service.send(request.body(Body::from(raw.to_owned())).unwrap()).await
+    };
+    empty(" ").await.expect_problem(400, "invalid_json");
+    empty("").await.expect(200);
     // No overlap: the earlier one ends with the answer.
     let (third, _) = rotate(&team, &first, Some(json!({"overlap_hours": 0}))).await;
     second.send(&lead("5")).await.expect_problem(401, "signature_invalid");

@@ -184,6 +184,10 @@ async fn bad_input_is_named_field_by_field() {
             ("{\"name\":\"\\u0000\"}", "application/json", 400, "invalid_json"),
             ("name=x", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
         ] {
+            // The one body that may be left out.
+            if raw.is_empty() && path.ends_with("/rotate") {
+                continue;
+            }
             let request = stack.http.request(method.clone(), format!("{}{path}", stack.api_url)).bearer_auth(&team.key);
             let answer = request.header("content-type", content_type).body(raw).send().await.expect("an answer");
             tests::Answer::of(answer).await.expect_problem(status, code);
