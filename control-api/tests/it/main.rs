@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
+mod export_columns;
 mod export_http;
 mod export_s3;
 mod exports;
 mod openapi;
+mod report_answers;
 mod report_http;
 mod reports;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
 mod story;
+mod world;
