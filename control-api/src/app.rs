@@ -67,9 +67,9 @@ impl App {
             .connect_with(options)
             .await
             .context("connecting to Postgres (DATABASE_URL)")?;
-        let exports = open_store(&config)?;
         // A second start in one process (tests) finds it installed; that is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let exports = open_store(&config)?;
         let http =
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
         let limits = Limits::new(&config);
@@ -77,12 +77,19 @@ impl App {
     }
 }
 
+/// Opens the storage that `NIM_EXPORT_URL` names. What its cloud wants to know comes from the variables that every tool
+/// of that cloud reads, and from `NIM_EXPORT_OPTIONS`, which win.
 fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn ObjectStore>, Path)> {
-    if config.export_url.scheme() == "file" {
-        let folder =
-            config.export_url.to_file_path().ok().context("NIM_EXPORT_URL must be file:/// and an absolute path")?;
+    let url = &config.export_url;
+    if url.scheme() == "file" {
+        let folder = url.to_file_path().ok().context("NIM_EXPORT_URL must be file:/// and an absolute path")?;
         std::fs::create_dir_all(&folder).with_context(|| format!("making the export folder {}", folder.display()))?;
     }
-    let (store, path) = object_store::parse_url(&config.export_url).context("NIM_EXPORT_URL")?;
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("GOOGLE_"))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value));
+    let given = config.export_options.iter().map(|option| (option.name.clone(), option.value.clone()));
+    let (store, path) = object_store::parse_url_opts(url, environment.chain(given)).context("NIM_EXPORT_URL")?;
     Ok((Arc::from(store), path))
 }

@@ -47,9 +47,13 @@ pub struct Config {
     #[arg(long, env = "NIM_EDGE_URL", default_value = "http://127.0.0.1:8787")]
     pub edge_url: Url,
 
-    /// Where exports are written: an `object_store` URL such as `file:///var/lib/nimriz/exports`
+    /// Where exports are written: `file:///var/lib/nimriz/exports`, `s3://bucket/prefix` or `gs://bucket/prefix`
     #[arg(long, env = "NIM_EXPORT_URL")]
     pub export_url: Url,
+
+    /// Options `name=value,…` of that storage, over those of the environment's `AWS_…` or `GOOGLE_…` variables
+    #[arg(long, env = "NIM_EXPORT_OPTIONS", hide_env_values = true, value_parser = option, value_delimiter = ',')]
+    pub export_options: Vec<StorageOption>,
 
     /// Days until an export's file is removed
     #[arg(long, env = "NIM_EXPORT_DAYS", default_value_t = 7)]
@@ -98,6 +102,26 @@ impl std::fmt::Debug for OperatorKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("OperatorKey")
     }
+}
+
+/// One option of the storage of exports. Its value may be a secret, so it is printed nowhere.
+#[derive(Clone)]
+pub struct StorageOption {
+    /// Its name, as `object_store` knows it: `aws_endpoint`, `google_service_account`, …
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl std::fmt::Debug for StorageOption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=…", self.name)
+    }
+}
+
+fn option(text: &str) -> Result<StorageOption, String> {
+    let (name, value) = text.split_once('=').ok_or("must be name=value")?;
+    Ok(StorageOption { name: name.to_ascii_lowercase(), value: value.to_owned() })
 }
 
 fn operator_key(text: &str) -> Result<OperatorKey, String> {

@@ -1,5 +1,5 @@
-//! Stored conversions, read: each row with what a reader needs beside it: its partner as it is now, and whether
-//! anything reverses it. Never here: storing and attributing.
+//! Stored conversions, read: each row with what a reader needs beside it: how one stood with its partner at the moment
+//! that is read, and whether anything reverses it. Never here: storing and attributing.
 
 use futures::stream::BoxStream;
 use serde_json::Value;
@@ -57,11 +57,11 @@ pub struct Row {
     pub partner_id: Option<PartnerId>,
     pub partner_key: Option<String>,
     pub partner_name: Option<String>,
-    /// Of the partner as it is now.
+    /// Of the partner as it was at `as_of`, else as it is now.
     pub partner_external_id: Option<String>,
-    /// Of the partner as it is now.
+    /// Likewise.
     pub partner_relationship: Option<String>,
-    /// Of the partner as it is now.
+    /// Likewise.
     pub partner_status: Option<String>,
     pub program_id: Option<ProgramId>,
     pub program_key: Option<String>,
@@ -112,7 +112,12 @@ macro_rules! select_rows {
                c.estimated_commission_minor, c.reversed_minor, c.clawback_minor, c.flags as "flags!",
                f.found as "is_reversed!"
                from conversions c
-               left join partners p on p.workspace_id = c.workspace_id and p.id = c.partner_id
+               left join lateral (
+                 select s.external_id, s.relationship, s.status from partner_states s
+                 where s.workspace_id = c.workspace_id and s.partner_id = c.partner_id
+                   and ($2::timestamptz is null or s.since <= $2)
+                 order by s.since desc limit 1
+               ) p on true
                cross join lateral (
                  select exists (
                    select 1 from conversions r

@@ -155,21 +155,27 @@ pub async fn insert(
     .await
 }
 
-/// A page of exports.
+/// A page of exports, of one kind and in one state where those are named.
 ///
 /// # Errors
 /// The database's.
 pub async fn list(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
+    kind: Option<ExportKind>,
+    status: Option<ExportStatus>,
     page: &PageQuery<Kind>,
 ) -> sqlx::Result<Vec<Export>> {
     exports!(
         "select",
-        "from exports e where e.workspace_id = $1 and ($2::uuid is null or e.id < $2) order by e.id desc limit $3",
+        "from exports e where e.workspace_id = $1 and ($2::uuid is null or e.id < $2)
+           and ($4::text is null or e.kind = $4) and ($5::text is null or e.status = $5)
+         order by e.id desc limit $3",
         workspace.uuid(),
         page.before_uuid(),
         page.fetch(),
+        kind.map(ExportKind::as_str),
+        status.map(ExportStatus::as_str),
     )
     .fetch_all(db)
     .await
@@ -195,13 +201,14 @@ pub async fn lock(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ExportId)
         .await
 }
 
-/// Calls an export off; whoever writes it notices at its next heartbeat.
+/// Calls an export off; whoever writes it notices at its next heartbeat. Its lease is left to pass, so that nothing is
+/// cleared while it may still be written.
 ///
 /// # Errors
 /// The database's.
 pub async fn cancel(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ExportId) -> sqlx::Result<Export> {
     exports!(
-        "update exports e set status = 'cancelled', leased_until = null
+        "update exports e set status = 'cancelled'
          where e.workspace_id = $1 and e.id = $2 returning",
         "",
         workspace.uuid(),
@@ -341,13 +348,18 @@ pub async fn give_up(db: impl PgExecutor<'_>, last_attempt: i32) -> sqlx::Result
     Ok(())
 }
 
-/// Exports whose file is due to be removed.
+/// Exports of which no file may be left, though storage may hold some: those that have expired, and those without a
+/// result that nobody writes any more.
 ///
 /// # Errors
 /// The database's.
-pub async fn due_to_expire(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Lease>> {
+pub async fn due_to_clear(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Lease>> {
     let rows = sqlx::query!(
-        "select workspace_id, id, attempts from exports where status = 'completed' and expires_at <= now() limit $1",
+        "select workspace_id, id, attempts from exports
+         where cleared_at is null and status not in ('queued', 'running')
+           and (status = 'expired' or status = 'completed' and expires_at <= now()
+                or status in ('failed', 'cancelled') and (leased_until is null or leased_until <= now()))
+         order by created_at limit $1",
         limit,
     )
     .fetch_all(db)
@@ -360,13 +372,28 @@ pub async fn due_to_expire(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<
     Ok(rows.into_iter().map(|row| lease(row.workspace_id, row.id, row.attempts)).collect())
 }
 
-/// Notes that a file has been removed.
+/// Says that a completed export's file is gone, before it is removed: nobody is sent to a file that goes away.
 ///
 /// # Errors
 /// The database's.
 pub async fn expire(db: impl PgExecutor<'_>, export: Lease) -> sqlx::Result<()> {
     sqlx::query!(
         "update exports set status = 'expired' where workspace_id = $1 and id = $2 and status = 'completed'",
+        export.workspace.uuid(),
+        export.id.uuid(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes that storage holds no file of an export.
+///
+/// # Errors
+/// The database's.
+pub async fn cleared(db: impl PgExecutor<'_>, export: Lease) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update exports set cleared_at = now() where workspace_id = $1 and id = $2 and cleared_at is null",
         export.workspace.uuid(),
         export.id.uuid(),
     )

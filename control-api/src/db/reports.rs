@@ -2,11 +2,12 @@
 //! totals and groups agree however much arrives meanwhile.
 //!
 //! [`clicks`] counts traffic, from rollups where those hold the answer and from facts elsewhere;
-//! [`conversions`] sums conversions, always from facts.
+//! [`conversions`] sums conversions, always from facts; [`hints`] looks around where a report came out empty.
 
 pub mod clicks;
 pub mod conversions;
 mod fragments;
+pub mod hints;
 
 use chrono_tz::Tz;
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};

@@ -13,8 +13,8 @@ pub fn signed_amount(row: &Row) -> Option<i64> {
     }
 }
 
-/// Why finance should look at a row before anybody is paid. The partner counts as it is now: a ban after the sale
-/// matters. The list's filter asks the same of the database.
+/// Why finance should look at a row before anybody is paid. The partner counts as it was at the moment that is read,
+/// not as at the click: a ban after the sale matters. The list's filter asks the same of the database.
 #[must_use]
 pub fn review_reasons(row: &Row) -> Vec<String> {
     let mut reasons = vec![];

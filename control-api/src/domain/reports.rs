@@ -1,6 +1,8 @@
 //! What a report may be asked, and how its answer is put together from what was counted.
 
+pub mod compare;
 pub mod conversions;
+pub mod hints;
 pub mod traffic;
 
 use std::{str::FromStr, time::Duration};
@@ -28,6 +30,9 @@ use crate::{
 /// How old `as_of` must be: every transaction that could still write a row of that time has ended by then. One
 /// second more than such a transaction may take.
 pub const SETTLED_AFTER: Duration = WRITE_TIMEOUT.saturating_add(Duration::from_secs(1));
+
+/// The longest range of a report or an export, in days: ten years, leap days and all. Longer ones are mistakes.
+pub const MAX_DAYS: i64 = 3_653;
 
 /// A bound of a range: a moment, or the beginning of a day of some time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +129,27 @@ impl Asked {
     /// # Errors
     /// 422 for a range that ends before it begins or a moment to come; 404 for what isn't of this workspace.
     pub async fn resolve(self, app: &App, workspace: WorkspaceId, place: Place) -> Result<Scope, ApiError> {
-        let mut faults = vec![];
+        self.resolve_within(app, workspace, place, None, Ok(())).await
+    }
+
+    /// The same for a range of so many days at most, with the faults of reading the request among its own, so that
+    /// the caller learns of all at once.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`]; 422 also for a longer range and for what `read` found.
+    pub async fn resolve_within(
+        self,
+        app: &App,
+        workspace: WorkspaceId,
+        place: Place,
+        days: Option<i64>,
+        read: Result<(), ApiError>,
+    ) -> Result<Scope, ApiError> {
+        let mut faults = match read {
+            Ok(()) => vec![],
+            Err(ApiError::Validation(faults)) => faults,
+            Err(other) => return Err(other),
+        };
         let tz = match self.tz {
             Some(tz) => tz,
             None => {
@@ -134,13 +159,21 @@ impl Asked {
         };
         let from = self.from.map_or(At::from_millis(Millis(0)), |bound| bound.start(tz));
         let to = self.to.map_or(END, |bound| bound.start(tz));
-        if from >= to {
+        let both = self.from.is_some() && self.to.is_some();
+        if both && from >= to {
             faults.push(place.fault("to", "value", "must be later than `from`"));
+        }
+        if let Some(days) = days.filter(|&days| both && to.0 - from.0 > TimeDelta::days(days)) {
+            faults.push(place.fault("to", "range", &format!("must be at most {days} days after `from`")));
         }
         if let Some(as_of) = self.as_of {
             match db::reports::age(&app.db, as_of).await? {
                 0.. => {}
-                _ => faults.push(place.fault("as_of", "in_future", "must not be in the future")),
+                _ => faults.push(place.fault(
+                    "as_of",
+                    "in_future",
+                    "must not be in the future; leave it out for the latest state",
+                )),
             }
         }
         if !faults.is_empty() {
@@ -209,6 +242,25 @@ pub struct Range {
     pub tz: String,
 }
 
+shared::text_enum! {
+    /// What a report is compared with.
+    pub enum Compare {
+        /// The period of the same length before it.
+        Previous = "previous",
+    }
+}
+
+/// How the rows in scope are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// Which rows are selected.
+    pub bots: db::reports::Bots,
+    /// Groups at most.
+    pub limit: i64,
+    /// What they are compared with.
+    pub compare: Option<Compare>,
+}
+
 /// How a report was asked for, with defaults filled in.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Filters {
@@ -238,17 +290,23 @@ pub struct Filters {
     pub as_of: Option<At>,
     /// Groups at most.
     pub limit: i64,
+    /// `previous`, or `null`: compared with nothing.
+    #[schema(value_type = Option<String>)]
+    pub compare: Option<Compare>,
 }
 
-/// How a report shows its scope.
-#[must_use]
-pub fn shown(scope: &Scope, group_by: &'static str, bots: db::reports::Bots, limit: i64) -> (Range, Filters) {
-    let Scope { from, to, tz, as_of, filter, .. } = scope.clone();
-    let Filter { partner, program, link, country, domain, tag } = filter;
-    (
-        Range { from, to, tz: tz.name().to_owned() },
-        Filters { group_by, bots, partner, program, link, domain, country, tag, as_of, limit },
-    )
+impl Range {
+    fn of(scope: &Scope) -> Self {
+        Self { from: scope.from, to: scope.to, tz: scope.tz.name().to_owned() }
+    }
+}
+
+impl Filters {
+    fn of(scope: &Scope, group_by: &'static str, view: View) -> Self {
+        let View { bots, limit, compare } = view;
+        let Filter { partner, program, link, country, domain, tag } = scope.filter.clone();
+        Self { group_by, bots, partner, program, link, domain, country, tag, as_of: scope.as_of, limit, compare }
+    }
 }
 
 /// The key of a group as the API writes it: ids of partners, programs and links are public ids.

@@ -19,7 +19,7 @@ use crate::{
         events::EventType,
         exports::{Export, ExportKind, ExportStatus},
     },
-    domain::reports::{Asked, Bound, Place},
+    domain::reports::{Asked, Bound, MAX_DAYS, Place},
     error::ApiError,
     http::{
         auth::{self, Auth},
@@ -49,7 +49,7 @@ struct NewExport {
     /// clicks happened.
     #[schema(example = "2026-03-01")]
     from: String,
-    /// The first moment after it.
+    /// The first moment after it; at most 3,653 days later.
     #[schema(example = "2026-04-01")]
     to: String,
     /// Id, `key:…` or `ext:…`.
@@ -90,8 +90,8 @@ async fn create(
     if kind == ExportKind::Traffic && types.is_some() {
         fields.fault("types", "unexpected", "clicks have no types");
     }
-    fields.finish()?;
-    let scope = asked.resolve(&app, auth.workspace, Place::Body).await?;
+    let read = fields.finish();
+    let scope = asked.resolve_within(&app, auth.workspace, Place::Body, Some(MAX_DAYS), read).await?;
 
     let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
     let id = app.ambient.id();
@@ -120,6 +120,8 @@ fn types(value: &Value) -> Parsed<Vec<EventType>> {
 
 /// List exports, newest first
 #[utoipa::path(get, path = "/v1/exports", tag = "exports", security(("api_key" = [])), params(
+    ("kind" = Option<String>, Query, description = "`conversions` or `traffic`"),
+    ("status" = Option<String>, Query, description = "`queued`, `running`, `completed`, `failed`, `cancelled` or `expired`"),
     ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
@@ -130,9 +132,10 @@ async fn list(
     auth: Auth<auth::Export>,
     mut params: Params,
 ) -> Result<Json<Page<Export>>, ApiError> {
+    let (kind, status) = (params.word("kind"), params.word("status"));
     let page = PageQuery::read(&mut params);
     params.finish()?;
-    let rows = db::exports::list(&app.db, auth.workspace, &page).await?;
+    let rows = db::exports::list(&app.db, auth.workspace, kind, status, &page).await?;
     Ok(Json(Page::cut(rows, &page, |export| export.id)))
 }
 
@@ -152,6 +155,8 @@ async fn read(
 }
 
 /// Cancel an export that is not completed yet; a second time changes nothing
+///
+/// What was written of it is removed. One that has ended stays as it is: a completed one's file goes when it expires.
 #[utoipa::path(delete, path = "/v1/exports/{id}", tag = "exports", security(("api_key" = [])), params(
     ("id" = String, Path, description = "Id"),
 ), responses(
@@ -219,6 +224,10 @@ async fn file(State(app): State<App>, auth: Auth<auth::Export>, Path(id): Path<S
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    // A run writes its file once, so the run's number tells two files of one export apart.
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{id}-{}\"", export.attempts)) {
+        headers.insert(header::ETAG, value);
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         headers.insert(header::CONTENT_DISPOSITION, value);

@@ -236,11 +236,11 @@ pub fn path(app: &App, workspace: WorkspaceId, export: ExportId, attempt: i32) -
     app.exports.1.clone().join(workspace.to_string()).join(format!("{export}-{attempt}.csv"))
 }
 
-/// Removes files whose time is over, and those that crashed runs before them may have left.
+/// Removes files whose time is over, and what runs may have left that were killed before they could tidy up.
 async fn sweep(app: App, stop: CancellationToken) {
     loop {
-        if let Err(error) = remove_expired(&app).await {
-            tracing::warn!(%error, "removing expired exports");
+        if let Err(error) = clear(&app).await {
+            tracing::warn!(%error, "removing files of exports");
         }
         if !rest(&stop, SWEEP).await {
             return;
@@ -248,15 +248,20 @@ async fn sweep(app: App, stop: CancellationToken) {
     }
 }
 
-async fn remove_expired(app: &App) -> sqlx::Result<()> {
+/// One look at what is to be removed.
+///
+/// # Errors
+/// The database's. What storage refuses is logged and tried again at the next look.
+pub async fn clear(app: &App) -> sqlx::Result<()> {
     db::exports::give_up(&app.db, ATTEMPTS).await?;
-    for export in db::exports::due_to_expire(&app.db, 100).await? {
+    for export in db::exports::due_to_clear(&app.db, 100).await? {
+        db::exports::expire(&app.db, export).await?;
         let mut removed = true;
         for attempt in 1..=export.attempt {
             removed &= remove(app, &path(app, export.workspace, export.id, attempt)).await;
         }
         if removed {
-            db::exports::expire(&app.db, export).await?;
+            db::exports::cleared(&app.db, export).await?;
         }
     }
     Ok(())

@@ -21,11 +21,11 @@ use shared::id::WorkspaceId;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-fn id(number: u128) -> Uuid {
+pub fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-fn text(number: u128) -> String {
+pub fn text(number: u128) -> String {
     id(number).to_string()
 }
 
@@ -34,7 +34,7 @@ fn at(text: &str) -> At {
 }
 
 /// Stores a sale with 12.5 % commission, changed as told.
-async fn store(db: &mut PgConnection, number: u128, changes: Value) {
+pub async fn store(db: &mut PgConnection, number: u128, changes: Value) {
     let mut row = json!({
         "workspace_id": text(1), "id": text(number), "source_id": text(9), "event_id": format!("ev-{number}"),
         "payload_hash": "\\x00", "type": "sale", "occurred_at": "2026-03-01T10:00:00.123Z", "metadata": {},
@@ -54,7 +54,7 @@ async fn store(db: &mut PgConnection, number: u128, changes: Value) {
         .unwrap();
 }
 
-async fn setup(db: &mut PgConnection) {
+pub async fn setup(db: &mut PgConnection) {
     sqlx::raw_sql(
         "insert into workspaces (id, slug, name, plan, access_partner_setup, access_partner_reporting,
            access_partner_conversion_reporting, access_partner_exports)
@@ -144,7 +144,7 @@ fn scope() -> Scope {
     }
 }
 
-async fn export(db: &mut PgConnection) -> String {
+pub async fn export(db: &mut PgConnection) -> String {
     let mut table = Table::new(&layout::COLUMNS).unwrap();
     let mut rows = conversions::stream(db, &scope(), scope().as_of.unwrap(), &[]);
     while let Some(row) = rows.next().await {
@@ -153,7 +153,7 @@ async fn export(db: &mut PgConnection) -> String {
     String::from_utf8(table.take().unwrap()).unwrap()
 }
 
-fn parse(text: &str) -> Vec<HashMap<String, String>> {
+pub fn parse(text: &str) -> Vec<HashMap<String, String>> {
     csv::Reader::from_reader(text.as_bytes()).deserialize().collect::<Result<_, _>>().unwrap()
 }
 
@@ -217,4 +217,42 @@ async fn the_list_filters_by_the_review_that_rows_show(pool: PgPool) {
         conversions::list(&mut *db, &scope(), &ListFilter { statuses, ..Default::default() }, &page).await.unwrap();
     assert_eq!(all.len(), 8);
     assert_eq!(found.iter().sum::<usize>(), 7, "all but the one without a partner");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_file_shows_partners_as_they_were_at_its_moment(pool: PgPool) {
+    let db = &mut *pool.acquire().await.unwrap();
+    setup(db).await;
+    let before = export(db).await;
+    // Twice within one transaction: it ends as the second.
+    let mut change = pool.begin().await.unwrap();
+    for relationship in ["declined", "banned"] {
+        sqlx::query("update partners set relationship = $1, external_id = null where key = 'nomura'")
+            .bind(relationship)
+            .execute(&mut *change)
+            .await
+            .unwrap();
+    }
+    change.commit().await.unwrap();
+    assert_eq!(export(db).await, before);
+
+    // Without a moment, as it is now; also after one that began earlier and came later.
+    let now = async |db: &mut PgConnection| {
+        let latest = Scope { as_of: None, ..scope() };
+        let filter = ListFilter { statuses: vec!["attributed".to_owned()], ..Default::default() };
+        let rows = conversions::list(db, &latest, &filter, &PageQuery { limit: 100, before: None }).await.unwrap();
+        let row = rows.into_iter().find(|row| row.event_id == "ev-1").unwrap();
+        (row.partner_relationship.unwrap(), row.partner_external_id)
+    };
+    assert_eq!(now(db).await, ("banned".to_owned(), None));
+    let mut early = pool.begin().await.unwrap();
+    sqlx::query("select now()").execute(&mut *early).await.unwrap();
+    sqlx::query("update partners set relationship = 'invited' where key = 'nomura'").execute(&pool).await.unwrap();
+    sqlx::query("update partners set relationship = 'deactivated' where key = 'nomura'")
+        .execute(&mut *early)
+        .await
+        .unwrap();
+    early.commit().await.unwrap();
+    assert_eq!(now(db).await.0, "deactivated");
+    assert_eq!(export(db).await, before);
 }

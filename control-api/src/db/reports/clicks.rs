@@ -141,6 +141,28 @@ pub async fn grouped(
     Ok(answer)
 }
 
+/// Counts the clicks in scope, in total and for some keys of a group; keys without clicks are left out.
+///
+/// # Errors
+/// The database's.
+pub async fn of_keys(db: &mut PgConnection, scope: &Scope, group: Group, keys: &[String]) -> sqlx::Result<Grouped> {
+    let mut sql = base(scope, Some(group), Whose::All);
+    sql.push(format_args!(
+        " select 0::smallint as part, null as key, null as label, {SUMS} from base
+          union all select 1::smallint, key, label, human_link, human_qr, bot_link, bot_qr from groups where key = any("
+    ));
+    sql.push_bind(keys);
+    sql.push(")");
+    let mut answer = Grouped::default();
+    for row in sql.build_query_as::<Row>().fetch_all(db).await? {
+        match row.key {
+            None => answer.totals = row.counts,
+            Some(key) => answer.groups.push((key, row.label, row.counts)),
+        }
+    }
+    Ok(answer)
+}
+
 /// Humans' clicks that had a partner: what conversions are measured against.
 #[derive(Debug, Default)]
 pub struct Reach {

@@ -118,6 +118,10 @@ impl Cell {
     }
 }
 
+const SUMS: &str = "sum(leads)::bigint as leads, sum(sales)::bigint as sales, sum(refunds)::bigint as refunds, \
+                    sum(cancellations)::bigint as cancellations, sum(reversals)::bigint as reversals, \
+                    sum(gross)::text as gross, sum(negative)::text as negative, sum(reward)::text as reward";
+
 /// Sums the partner-attributed conversions in scope by group; greatest number of sales first, then of leads.
 ///
 /// # Errors
@@ -129,9 +133,57 @@ pub async fn grouped(
     bots: Bots,
     limit: i64,
 ) -> sqlx::Result<Vec<Cell>> {
-    const SUMS: &str = "sum(leads)::bigint as leads, sum(sales)::bigint as sales, sum(refunds)::bigint as refunds, \
-                        sum(cancellations)::bigint as cancellations, sum(reversals)::bigint as reversals, \
-                        sum(gross)::text as gross, sum(negative)::text as negative, sum(reward)::text as reward";
+    let mut sql = base(scope, group, bots);
+    sql.push(format_args!(
+        ", ranked as (
+           select key, row_number() over (order by sum(sales) desc, sum(leads) desc, key collate \"C\") as rank
+           from groups group by key
+         )
+         select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
+         from base group by currency, reward_currency
+         union all
+         select 1::smallint, rank, key, max(latest), currency, reward_currency, {SUMS}
+         from groups join ranked using (key) where rank <= "
+    ));
+    sql.push_bind(limit);
+    sql.push(format_args!(
+        " group by rank, key, currency, reward_currency
+         union all
+         select 2::smallint, null, null, null, currency, reward_currency, {SUMS}
+         from groups join ranked using (key) where rank > "
+    ));
+    sql.push_bind(limit);
+    sql.push(" group by currency, reward_currency order by part, rank");
+    sql.build_query_as::<Cell>().fetch_all(db).await
+}
+
+/// Sums the partner-attributed conversions in scope, in total and for some keys of a group; keys without any are left
+/// out.
+///
+/// # Errors
+/// The database's.
+pub async fn of_keys(
+    db: &mut PgConnection,
+    scope: &Scope,
+    group: Group,
+    bots: Bots,
+    keys: &[String],
+) -> sqlx::Result<Vec<Cell>> {
+    let mut sql = base(scope, group, bots);
+    sql.push(format_args!(
+        " select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
+          from base group by currency, reward_currency
+          union all
+          select 1::smallint, null, key, max(latest), currency, reward_currency, {SUMS} from groups where key = any("
+    ));
+    sql.push_bind(keys);
+    sql.push(") group by key, currency, reward_currency");
+    sql.build_query_as::<Cell>().fetch_all(db).await
+}
+
+/// Writes `with matched, counted, base, groups`: `base` has each conversion once, under a key and its currencies;
+/// `groups` has what the report shows.
+fn base(scope: &Scope, group: Group, bots: Bots) -> Sql {
     let span = group.of_clicks();
     let mut sql = Sql::new("with matched as (select ");
     let (raw, label) = group.raw_and_label();
@@ -189,27 +241,7 @@ pub async fn grouped(
     } else {
         sql.push("select * from base)");
     }
-    sql.push(format_args!(
-        ", ranked as (
-           select key, row_number() over (order by sum(sales) desc, sum(leads) desc, key collate \"C\") as rank
-           from groups group by key
-         )
-         select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
-         from base group by currency, reward_currency
-         union all
-         select 1::smallint, rank, key, max(latest), currency, reward_currency, {SUMS}
-         from groups join ranked using (key) where rank <= "
-    ));
-    sql.push_bind(limit);
-    sql.push(format_args!(
-        " group by rank, key, currency, reward_currency
-         union all
-         select 2::smallint, null, null, null, currency, reward_currency, {SUMS}
-         from groups join ranked using (key) where rank > "
-    ));
-    sql.push_bind(limit);
-    sql.push(" group by currency, reward_currency order by part, rank");
-    sql.build_query_as::<Cell>().fetch_all(db).await
+    sql
 }
 
 /// Conversions in scope that no partner is credited with: finally, and so far. Rows without a partner match no

@@ -26,9 +26,14 @@ pub(super) fn push_filter(sql: &mut Sql, scope: &Scope) {
         sql.push(" and domain = ").push_bind(domain.clone());
     }
     if let Some(tag) = &filter.tag {
-        sql.push(" and partner_id in (select id from partners where workspace_id = ").push_bind(scope.workspace);
-        sql.push(" and tags @> array[").push_bind(tag.clone()).push("])");
+        push_tagged(sql, scope, "partner_id", "id", tag.clone());
     }
+}
+
+/// The filter by tag: `column` is a partner, named by `id`, that carries it now.
+pub(super) fn push_tagged(sql: &mut Sql, scope: &Scope, column: &str, id: &str, tag: String) {
+    sql.push(format_args!(" and {column} in (select {id} from partners where workspace_id = "));
+    sql.push_bind(scope.workspace).push(" and tags @> array[").push_bind(tag).push("])");
 }
 
 /// The start of the span that holds `at`: an instant for hours (an hour may come twice in a day), a local time for

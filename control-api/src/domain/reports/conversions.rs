@@ -1,20 +1,15 @@
-//! The conversion report.
+//! The conversion report: what it says. How it is put together stands in [`gather`], how it looks as a table in [`table`].
 
-use std::collections::BTreeMap;
+mod gather;
+mod table;
+
+pub use gather::report;
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Filters, Range, public_key, ratio, refused, settle, shown};
-use crate::{
-    app::App,
-    db::reports::{
-        self, Bots, Scope,
-        clicks::Reach,
-        conversions::{Cell, Group},
-    },
-    domain::csv::Table,
-    error::ApiError,
-};
+use super::{Filters, Range, compare::change, hints::Hint};
 
 /// Partner-attributed conversions of the range, and how they spread over groups.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -34,6 +29,21 @@ pub struct ConversionReport {
     pub unattributed: i64,
     /// Events that still wait for their click or their original.
     pub pending: i64,
+    /// The period before, with `compare=previous`; else `null`.
+    pub previous: Option<ConversionsBefore>,
+    /// Why there are no conversions; empty where there are some.
+    pub hints: Vec<Hint>,
+}
+
+/// The period before.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ConversionsBefore {
+    /// What it covers: the same length, ending where the report begins.
+    pub range: Range,
+    /// All its conversions, each once.
+    pub totals: Outcome,
+    /// What became of them.
+    pub change: OutcomeChange,
 }
 
 /// One group.
@@ -47,6 +57,10 @@ pub struct ConversionGroup {
     #[serde(flatten)]
     #[allow(missing_docs)] // Flattened: its fields stand here.
     pub outcome: Outcome,
+    /// The same group of the period before; `null` without `compare`, and for a span of time without counterpart.
+    pub previous: Option<Outcome>,
+    /// What became of it; `null` where `previous` is.
+    pub change: Option<OutcomeChange>,
 }
 
 /// What came of clicks.
@@ -99,180 +113,93 @@ pub struct Reward {
     pub amount_minor: i64,
 }
 
-/// Sums being gathered: 128 bits hold any number of 64-bit amounts.
-#[derive(Default)]
-struct Gathered<'a> {
-    key: Option<&'a str>,
-    latest: Option<(&'a str, &'a str)>,
-    outcome: Outcome,
-    revenue: BTreeMap<&'a str, (i128, i128)>,
-    reward: BTreeMap<&'a str, i128>,
+/// Changes against the period before, as parts of what was: 0.5 is half as much again. `null` where there was nothing.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct OutcomeChange {
+    /// Of leads.
+    pub leads: Option<f64>,
+    /// Of sales.
+    pub sales: Option<f64>,
+    /// Of refunds.
+    pub refunds: Option<f64>,
+    /// Of cancellations.
+    pub cancellations: Option<f64>,
+    /// Of reversals.
+    pub reversals: Option<f64>,
+    /// Of clicks of humans.
+    pub human_clicks: Option<f64>,
+    /// By currency of either period.
+    pub revenue: Vec<RevenueChange>,
+    /// By currency of the reward, of either period.
+    pub estimated_reward: Vec<RewardChange>,
 }
 
-impl<'a> Gathered<'a> {
-    fn add(&mut self, cell: &'a Cell) -> Result<(), ApiError> {
-        self.key = cell.key.as_deref();
-        self.latest = self.latest.max(cell.latest());
-        self.outcome.leads += cell.leads;
-        self.outcome.sales += cell.sales;
-        self.outcome.refunds += cell.refunds;
-        self.outcome.cancellations += cell.cancellations;
-        self.outcome.reversals += cell.reversals;
-        if let Some(currency) = &cell.currency {
-            let (gross, negative) = self.revenue.entry(currency).or_default();
-            *gross += whole(&cell.gross)?;
-            *negative += whole(&cell.negative)?;
-        }
-        if let Some(currency) = &cell.reward_currency {
-            *self.reward.entry(currency).or_default() += whole(&cell.reward)?;
-        }
-        Ok(())
+/// Change of revenue in one currency.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RevenueChange {
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    pub currency: String,
+    /// Of amounts of leads and sales.
+    pub gross: Option<f64>,
+    /// Of what follow-ons leave of them.
+    pub net: Option<f64>,
+}
+
+/// Change of the estimated reward in one currency.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RewardChange {
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    pub currency: String,
+    /// Of estimated commissions less clawbacks.
+    pub amount: Option<f64>,
+}
+
+impl Outcome {
+    fn is_empty(&self) -> bool {
+        [self.leads, self.sales, self.refunds, self.cancellations, self.reversals].iter().all(|&count| count == 0)
     }
-
-    fn finish(self, human_clicks: Option<i64>) -> Result<Outcome, ApiError> {
-        let mut outcome = self.outcome;
-        for (currency, (gross, negative)) in self.revenue {
-            outcome.revenue.push(Revenue {
-                currency: currency.to_owned(),
-                gross_minor: fits(gross)?,
-                negative_minor: fits(negative)?,
-                net_minor: fits(gross + negative)?,
-            });
-        }
-        for (currency, amount) in self.reward {
-            outcome.estimated_reward.push(Reward { currency: currency.to_owned(), amount_minor: fits(amount)? });
-        }
-        outcome.human_clicks = human_clicks;
-        outcome.lead_rate = human_clicks.and_then(|clicks| ratio(outcome.leads, clicks));
-        outcome.sale_rate = human_clicks.and_then(|clicks| ratio(outcome.sales, clicks));
-        Ok(outcome)
-    }
 }
 
-fn whole(text: &str) -> Result<i128, ApiError> {
-    text.parse().map_err(|_| ApiError::Internal(anyhow::anyhow!("a sum of integers is no integer: {text}")))
-}
-
-/// A sum that JSON's readers can't hold is refused by name, never clamped.
-fn fits(sum: i128) -> Result<i64, ApiError> {
-    i64::try_from(sum).map_err(|_| {
-        ApiError::field("?to", "amount_out_of_range", "a sum of amounts exceeds 64 bits; ask for a shorter range")
-    })
-}
-
-/// Makes the report.
-///
-/// # Errors
-/// 422 where a sum exceeds 64 bits; the database's.
-pub async fn report(
-    app: &App,
-    scope: &Scope,
-    group: Group,
-    bots: Bots,
-    limit: i64,
-) -> Result<ConversionReport, ApiError> {
-    settle(app, scope.as_of).await?;
-    let mut snapshot = reports::snapshot(&app.reads).await?;
-    let cells = reports::conversions::grouped(&mut snapshot, scope, group, bots, limit).await.map_err(refused)?;
-    let (unattributed, pending) = reports::conversions::beside(&mut snapshot, scope, bots).await.map_err(refused)?;
-    let mut keys: Vec<String> = cells.iter().filter_map(|cell| cell.key.clone()).collect();
-    keys.dedup();
-    let of_clicks = group.of_clicks();
-    let reach = reports::clicks::reach(&mut snapshot, scope, of_clicks, &keys).await.map_err(refused)?;
-    snapshot.commit().await?;
-    assemble(scope, (group, bots, limit), &cells, &reach, (unattributed, pending))
-}
-
-fn assemble(
-    scope: &Scope,
-    (group, bots, limit): (Group, Bots, i64),
-    cells: &[Cell],
-    reach: &Reach,
-    (unattributed, pending): (i64, i64),
-) -> Result<ConversionReport, ApiError> {
-    let mut totals = Gathered::default();
-    let mut other: Option<Gathered<'_>> = None;
-    let mut by_rank: BTreeMap<i64, Gathered<'_>> = BTreeMap::new();
-    for cell in cells {
-        match (cell.part, cell.rank) {
-            (0, _) => totals.add(cell)?,
-            (1, Some(rank)) => by_rank.entry(rank).or_default().add(cell)?,
-            _ => other.get_or_insert_default().add(cell)?,
-        }
-    }
-    let mut groups = vec![];
-    for gathered in by_rank.into_values() {
-        let key = gathered.key.unwrap_or("none").to_owned();
-        let label = match gathered.latest {
-            Some((_, label)) if !label.is_empty() && key != "none" => Some(label.to_owned()),
-            _ => (key != "none").then(|| key.clone()),
+impl OutcomeChange {
+    fn of(now: &Outcome, then: &Outcome) -> Self {
+        let revenue = |of: &Outcome, currency: &str| {
+            let found = of.revenue.iter().find(|revenue| revenue.currency == currency);
+            found.map_or((0, 0), |revenue| (revenue.gross_minor, revenue.net_minor))
         };
-        let clicks = group.of_clicks().map(|_| reach.by_key.get(&key).copied().unwrap_or_default());
-        let outcome = gathered.finish(clicks)?;
-        groups.push(ConversionGroup { key: public_key(group.as_str(), key), label, outcome });
-    }
-    let (range, filters) = shown(scope, group.as_str(), bots, limit);
-    Ok(ConversionReport {
-        range,
-        filters,
-        totals: totals.finish(Some(reach.total))?,
-        groups,
-        other: other.map(|gathered| gathered.finish(None)).transpose()?,
-        unattributed,
-        pending,
-    })
-}
-
-impl ConversionReport {
-    /// The groups as CSV, one row each, with columns per currency; what is over the limit is a last row `(other)`.
-    ///
-    /// # Errors
-    /// Never, as long as rows are as wide as the header.
-    pub fn csv(&self) -> anyhow::Result<Vec<u8>> {
-        let mut header: Vec<String> = [
-            "key",
-            "label",
-            "leads",
-            "sales",
-            "refunds",
-            "cancellations",
-            "reversals",
-            "human_clicks",
-            "lead_rate",
-            "sale_rate",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        for Revenue { currency, .. } in &self.totals.revenue {
-            header.extend(["gross", "negative", "net"].map(|what| format!("{what}_minor_{currency}")));
+        let reward = |of: &Outcome, currency: &str| {
+            let found = of.estimated_reward.iter().find(|reward| reward.currency == currency);
+            found.map_or(0, |reward| reward.amount_minor)
+        };
+        let both = || [now, then].into_iter();
+        let currencies: BTreeSet<&String> = both().flat_map(|of| &of.revenue).map(|one| &one.currency).collect();
+        let rewarded: BTreeSet<&String> = both().flat_map(|of| &of.estimated_reward).map(|one| &one.currency).collect();
+        Self {
+            leads: change(now.leads, then.leads),
+            sales: change(now.sales, then.sales),
+            refunds: change(now.refunds, then.refunds),
+            cancellations: change(now.cancellations, then.cancellations),
+            reversals: change(now.reversals, then.reversals),
+            human_clicks: now.human_clicks.zip(then.human_clicks).and_then(|(now, then)| change(now, then)),
+            revenue: currencies
+                .into_iter()
+                .map(|currency| {
+                    let ((gross, net), before) = (revenue(now, currency), revenue(then, currency));
+                    RevenueChange {
+                        currency: currency.clone(),
+                        gross: change(gross, before.0),
+                        net: change(net, before.1),
+                    }
+                })
+                .collect(),
+            estimated_reward: rewarded
+                .into_iter()
+                .map(|currency| RewardChange {
+                    currency: currency.clone(),
+                    amount: change(reward(now, currency), reward(then, currency)),
+                })
+                .collect(),
         }
-        for Reward { currency, .. } in &self.totals.estimated_reward {
-            header.push(format!("estimated_reward_minor_{currency}"));
-        }
-        let mut table = Table::new(&header)?;
-        let rows = self.groups.iter().map(|group| (group.key.as_str(), group.label.as_deref(), &group.outcome));
-        for (key, label, outcome) in rows.chain(self.other.iter().map(|outcome| (super::OTHER, None, outcome))) {
-            table.text(Some(key))?;
-            table.text(label)?;
-            let Outcome { leads, sales, refunds, cancellations, reversals, .. } = outcome;
-            for number in [leads, sales, refunds, cancellations, reversals] {
-                table.number(Some(number))?;
-            }
-            table.number(outcome.human_clicks)?;
-            table.number(outcome.lead_rate)?;
-            table.number(outcome.sale_rate)?;
-            for Revenue { currency, .. } in &self.totals.revenue {
-                let own = outcome.revenue.iter().find(|revenue| revenue.currency == *currency);
-                table.number(own.map(|revenue| revenue.gross_minor))?;
-                table.number(own.map(|revenue| revenue.negative_minor))?;
-                table.number(own.map(|revenue| revenue.net_minor))?;
-            }
-            for Reward { currency, .. } in &self.totals.estimated_reward {
-                let own = outcome.estimated_reward.iter().find(|reward| reward.currency == *currency);
-                table.number(own.map(|reward| reward.amount_minor))?;
-            }
-            table.end_row()?;
-        }
-        table.take()
     }
 }

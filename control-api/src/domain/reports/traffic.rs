@@ -1,13 +1,20 @@
 //! The traffic report.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
-use super::{Filters, Range, public_key, ratio, refused, settle, shown};
+use super::{
+    Compare, Filters, Range, View,
+    compare::{Step, change},
+    hints::{self, Hint, TrafficFacts},
+    public_key, ratio, refused, settle,
+};
 use crate::{
     app::App,
     db::reports::{
         self, Bots, Scope,
-        clicks::{Counts, Group},
+        clicks::{Counts, Group, Grouped},
     },
     domain::csv::Table,
     error::ApiError,
@@ -26,6 +33,36 @@ pub struct TrafficReport {
     pub groups: Vec<TrafficGroup>,
     /// The sum of the groups over the limit; `null` where there are none.
     pub other: Option<TrafficCounts>,
+    /// The period before, with `compare=previous`; else `null`.
+    pub previous: Option<TrafficBefore>,
+    /// Why no click is selected; empty where some are.
+    pub hints: Vec<Hint>,
+}
+
+/// The period before.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct TrafficBefore {
+    /// What it covers: the same length, ending where the report begins.
+    pub range: Range,
+    /// All its clicks in scope, each once.
+    pub totals: TrafficTotals,
+    /// What became of them.
+    pub change: TrafficChange,
+}
+
+/// Changes against the period before, as parts of what was: 0.5 is half as much again. `null` where there was nothing.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct TrafficChange {
+    /// Of selected clicks.
+    pub selected: Option<f64>,
+    /// Of clicks of humans.
+    pub human: Option<f64>,
+    /// Of clicks of bots.
+    pub bot: Option<f64>,
+    /// Of selected clicks through short links.
+    pub short_link: Option<f64>,
+    /// Of selected clicks through QR codes.
+    pub qr_scan: Option<f64>,
 }
 
 /// All clicks in scope. `total`, `human` and `bot` ignore `bots`; the others obey it.
@@ -56,6 +93,10 @@ pub struct TrafficGroup {
     #[serde(flatten)]
     #[allow(missing_docs)] // Flattened: its fields stand here.
     pub counts: TrafficCounts,
+    /// The same group of the period before; `null` without `compare`, and for a span of time without counterpart.
+    pub previous: Option<TrafficCounts>,
+    /// What became of it; `null` where `previous` is.
+    pub change: Option<TrafficChange>,
 }
 
 /// Clicks of a group.
@@ -106,48 +147,134 @@ impl TrafficCounts {
     }
 }
 
+impl TrafficChange {
+    fn of(now: Counts, then: Counts, bots: Bots) -> Self {
+        let (now, then) = (TrafficTotals::of(now, bots), TrafficTotals::of(then, bots));
+        Self {
+            selected: change(now.selected, then.selected),
+            human: change(now.human, then.human),
+            bot: change(now.bot, then.bot),
+            short_link: change(now.short_link, then.short_link),
+            qr_scan: change(now.qr_scan, then.qr_scan),
+        }
+    }
+}
+
+/// What was counted in the period before.
+struct Before {
+    step: Step,
+    scope: Scope,
+    totals: Counts,
+    by_key: HashMap<String, Counts>,
+}
+
 /// Makes the report.
 ///
 /// # Errors
 /// The database's.
-pub async fn report(app: &App, scope: &Scope, group: Group, bots: Bots, limit: i64) -> Result<TrafficReport, ApiError> {
+pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Result<TrafficReport, ApiError> {
+    let View { bots, limit, compare } = view;
     settle(app, scope.as_of).await?;
-    let mut snapshot = reports::snapshot(&app.reads).await?;
-    let grouped = reports::clicks::grouped(&mut snapshot, scope, group, bots, limit).await.map_err(refused)?;
-    snapshot.commit().await?;
+    let mut db = reports::snapshot(&app.reads).await?;
+    let grouped = reports::clicks::grouped(&mut db, scope, group, bots, limit).await.map_err(refused)?;
+    let before = match compare {
+        Some(Compare::Previous) => {
+            let step = Step::of(scope);
+            let keys: Vec<String> =
+                grouped.groups.iter().filter_map(|(key, ..)| step.key(Some(group), key, scope.tz)).collect();
+            let scope = step.before(scope);
+            let found = reports::clicks::of_keys(&mut db, &scope, group, &keys).await.map_err(refused)?;
+            let by_key = found.groups.into_iter().map(|(key, _, counts)| (key, counts)).collect();
+            Some(Before { step, scope, totals: found.totals, by_key })
+        }
+        None => None,
+    };
+    let totals = TrafficTotals::of(grouped.totals, bots);
+    let mut hints = vec![];
+    if totals.selected == 0 {
+        let sides = if totals.total == 0 { hints::sides(&mut db, scope).await.map_err(refused)? } else { vec![] };
+        hints = hints::of_traffic((scope, bots).into(), &TrafficFacts { left_out: totals.total, sides });
+    }
+    db.commit().await?;
+    Ok(assemble(scope, group, view, grouped, before.as_ref(), hints))
+}
 
-    let (range, filters) = shown(scope, group.as_str(), bots, limit);
+fn assemble(
+    scope: &Scope,
+    group: Group,
+    view: View,
+    grouped: Grouped,
+    before: Option<&Before>,
+    hints: Vec<Hint>,
+) -> TrafficReport {
+    let bots = view.bots;
     let totals = TrafficTotals::of(grouped.totals, bots);
     let selected = totals.selected;
-    let groups = grouped.groups.into_iter().map(|(key, label, counts)| TrafficGroup {
-        key: public_key(group.as_str(), key),
-        label,
-        counts: TrafficCounts::of(counts, bots, selected),
+    let groups = grouped.groups.into_iter().map(|(key, label, counts)| {
+        let then = before.and_then(|before| {
+            let key = before.step.key(Some(group), &key, scope.tz)?;
+            Some((before.by_key.get(&key).copied().unwrap_or_default(), before))
+        });
+        TrafficGroup {
+            key: public_key(group.as_str(), key),
+            label,
+            counts: TrafficCounts::of(counts, bots, selected),
+            previous: then
+                .map(|(then, before)| TrafficCounts::of(then, bots, TrafficTotals::of(before.totals, bots).selected)),
+            change: then.map(|(then, _)| TrafficChange::of(counts, then, bots)),
+        }
     });
-    Ok(TrafficReport {
-        range,
-        filters,
+    TrafficReport {
+        range: Range::of(scope),
+        filters: Filters::of(scope, group.as_str(), view),
         groups: groups.collect(),
         other: grouped.other.map(|counts| TrafficCounts::of(counts, bots, selected)),
+        previous: before.map(|before| TrafficBefore {
+            range: Range::of(&before.scope),
+            totals: TrafficTotals::of(before.totals, bots),
+            change: TrafficChange::of(grouped.totals, before.totals, bots),
+        }),
+        hints,
         totals,
-    })
+    }
 }
 
 impl TrafficReport {
-    /// The groups as CSV, and what is over the limit as a last row `(other)`, so that the rows add up.
+    /// The groups as CSV, and what is over the limit as a last row `(other)`, so that the rows add up. A comparison adds
+    /// columns behind.
     ///
     /// # Errors
     /// Never, as long as rows are as wide as the header.
     pub fn csv(&self) -> anyhow::Result<Vec<u8>> {
-        let mut table = Table::new(&["key", "label", "selected", "human", "bot", "short_link", "qr_scan", "share"])?;
-        let rows = self.groups.iter().map(|group| (group.key.as_str(), group.label.as_deref(), &group.counts));
-        for (key, label, counts) in rows.chain(self.other.iter().map(|counts| (super::OTHER, None, counts))) {
+        const OWN: [&str; 8] = ["key", "label", "selected", "human", "bot", "short_link", "qr_scan", "share"];
+        const COMPARED: [&str; 6] = [
+            "previous_selected",
+            "previous_human",
+            "previous_bot",
+            "previous_short_link",
+            "previous_qr_scan",
+            "selected_change",
+        ];
+        let compared = self.previous.is_some();
+        let mut table = Table::new(&[&OWN[..], if compared { &COMPARED[..] } else { &[] }].concat())?;
+        let numbers = |counts: &TrafficCounts| {
+            [counts.selected, counts.human, counts.bot, counts.short_link, counts.qr_scan].map(Some)
+        };
+        let other = self.other.iter().map(|counts| (super::OTHER, None, counts, None));
+        let groups = self.groups.iter().map(|group| (&*group.key, group.label.as_deref(), &group.counts, Some(group)));
+        for (key, label, counts, group) in groups.chain(other) {
             table.text(Some(key))?;
             table.text(label)?;
-            for number in [counts.selected, counts.human, counts.bot, counts.short_link, counts.qr_scan] {
-                table.number(Some(number))?;
+            for number in numbers(counts) {
+                table.number(number)?;
             }
             table.number(Some(counts.share))?;
+            if compared {
+                for number in group.and_then(|group| group.previous.as_ref()).map_or([None; 5], numbers) {
+                    table.number(number)?;
+                }
+                table.number(group.and_then(|group| group.change.as_ref()?.selected))?;
+            }
             table.end_row()?;
         }
         table.take()

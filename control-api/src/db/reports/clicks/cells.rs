@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{
     super::{
         Scope,
-        fragments::{Sql, push_filter, push_span, push_span_label, push_span_text},
+        fragments::{Sql, push_filter, push_span, push_span_label, push_span_text, push_tagged},
     },
     Group, SUMS,
 };
@@ -214,8 +214,7 @@ fn push_rollups(sql: &mut Sql, scope: &Scope, group: Option<Group>, whose: Whose
         sql.push(" and key = ").push_bind(key);
     }
     if let Some(tag) = &filter.tag {
-        sql.push(" and key in (select id::text from partners where workspace_id = ").push_bind(scope.workspace);
-        sql.push(" and tags @> array[").push_bind(tag.clone()).push("])");
+        push_tagged(sql, scope, "key", "id::text", tag.clone());
     }
     sql.push(") counted");
 }
