@@ -19,6 +19,7 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(routes::sources::router())
         .merge(routes::events::router())
         .merge(routes::conversions::router())
+        .merge(routes::explain::router())
         .merge(routes::reports::router())
         .merge(routes::exports::router())
         .merge(routes::audit::router())

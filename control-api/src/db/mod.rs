@@ -7,6 +7,7 @@ pub mod clicks;
 pub mod conversions;
 pub mod domains;
 pub mod events;
+pub mod explain;
 pub mod exports;
 pub mod links;
 pub mod outbox;

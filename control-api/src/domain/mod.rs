@@ -6,6 +6,7 @@ pub mod clicks;
 pub mod conversions;
 pub mod csv;
 pub mod events;
+pub mod explain;
 pub mod follow_ons;
 pub mod keys;
 pub mod links;

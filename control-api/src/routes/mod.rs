@@ -8,6 +8,7 @@ pub mod conversions;
 pub mod docs;
 pub mod domains;
 pub mod events;
+pub mod explain;
 pub mod exports;
 pub mod internal;
 pub mod links;
