@@ -1,5 +1,6 @@
 //! Rules and transactions, where a resource has any. Plain reads go from route to db.
 
+pub mod activity;
 pub mod assignments;
 pub mod attribution;
 pub mod clicks;
@@ -15,4 +16,5 @@ pub mod programs;
 pub mod qr;
 pub mod records;
 pub mod reports;
+pub mod source_test;
 pub mod sources;

@@ -145,6 +145,6 @@ async fn start_secret(change: &mut Mutation, source: SourceId) -> Result<Secret,
 }
 
 /// What a secret is bound to: a row copied to another workspace, source or id can't be opened there.
-fn belongs_to(workspace: WorkspaceId, source: SourceId, secret: Uuid) -> Vec<u8> {
+pub(super) fn belongs_to(workspace: WorkspaceId, source: SourceId, secret: Uuid) -> Vec<u8> {
     [workspace.uuid(), source.uuid(), secret].iter().flat_map(|id| *id.as_bytes()).collect()
 }

@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
+mod explain;
 mod exports;
 mod openapi;
 mod reports;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
+mod source_test;
 mod story;
