@@ -3,7 +3,7 @@
 use shared::{
     click::Named,
     id::{ClickId, Id},
-    reward::Basis,
+    reward::{AppliesTo, Basis},
 };
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::{
     db::{
         explain::{Clicked, Replication, Sources, Used},
         links::{CurrentAssignment, Variant},
-        programs::{AppliesTo, RewardTerms},
+        programs::RewardTerms,
     },
     domain::{links, programs},
 };
