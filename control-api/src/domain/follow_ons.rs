@@ -136,29 +136,28 @@ fn sorted<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     texts
 }
 
-/// Stores new follow-ons in their order, each settled as far as it can be. Answers the ids stored.
+/// Stores new follow-ons, and settles them as far as it can be told now. Answers the ids stored.
 ///
 /// # Errors
 /// The database's.
 pub async fn store(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
-    follow_ons: Vec<Conversion>,
+    mut follow_ons: Vec<Conversion>,
 ) -> Result<Vec<Uuid>, ApiError> {
     if follow_ons.is_empty() {
         return Ok(vec![]);
     }
+    for follow_on in &mut follow_ons {
+        follow_on.tried = Some(Method::Original);
+        follow_on.status = Status::PendingOriginal;
+    }
+    let stored = db::events::insert(&mut *tx, &follow_ons).await?;
     let (events, orders) = named(&follow_ons);
     db::events::hold_originals(&mut *tx, workspace.uuid(), &events, &orders).await?;
-    // What came before and was overlooked until now has its turn first: each counts on those before it.
-    let before = db::events::waiting_for_originals(&mut *tx, workspace.uuid(), &events, &orders).await?;
-    settle_held(tx, before).await?;
-    let mut stored = vec![];
-    for mut follow_on in follow_ons {
-        follow_on.tried = Some(Method::Original);
-        settle(tx, &mut follow_on).await?;
-        stored.extend(db::events::insert(&mut *tx, std::slice::from_ref(&follow_on)).await?);
-    }
+    // These, behind what came before them and was overlooked until now: each counts on those before it.
+    let waiting = db::events::waiting_for_originals(&mut *tx, workspace.uuid(), &events, &orders).await?;
+    settle_held(tx, waiting).await?;
     Ok(stored)
 }
 

@@ -7,7 +7,11 @@
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
 mod attribution;
+mod concurrency;
+mod dice;
 mod exports;
+mod model;
+mod money;
 mod openapi;
 mod reports;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
