@@ -110,7 +110,12 @@ async fn write(
     events: &[Event],
 ) -> Result<(HashSet<Uuid>, Vec<Conversion>), ApiError> {
     let names: Vec<&str> = events.iter().map(|event| event.row.event_id.as_str()).collect();
+    let sales = events.iter().filter(|event| event.row.r#type == EventType::Sale);
+    let orders: Vec<&str> = sales.filter_map(|event| event.row.order_id.as_deref()).collect();
     let mut tx = app.db.begin().await?;
+    if !orders.is_empty() {
+        db::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
+    }
     let known = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
     let known: HashSet<&str> = known.iter().map(|row| row.event_id.as_str()).collect();
     let new = events.iter().filter(|event| !known.contains(event.row.event_id.as_str())).cloned().collect();
@@ -175,7 +180,7 @@ async fn store_leading(
     Ok(ids)
 }
 
-/// Flags each sale whose order the source has sold before, in the store or earlier in the batch.
+/// Flags each sale whose order the source has sold before, in the store or earlier in the batch. The orders are locked.
 async fn flag_duplicate_orders(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
@@ -189,7 +194,6 @@ async fn flag_duplicate_orders(
         return Ok(());
     }
     let orders: Vec<&str> = orders.iter().map(String::as_str).collect();
-    db::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
     let mut sold: HashSet<String> =
         db::events::sold_orders(&mut *tx, workspace, source.uuid(), &orders).await?.into_iter().collect();
     for row in sales {

@@ -5,7 +5,7 @@
 //! the originals received before it. Where there is none, it waits for the first that comes. Where one of those it
 //! would choose from is not settled itself, it waits for that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use shared::{
     id::WorkspaceId,
@@ -18,7 +18,7 @@ use super::attribution::{refuse, reward};
 use crate::{
     db::{
         self,
-        events::{Conversion, Method, Reason, Status},
+        events::{Conversion, EventType, Method, Reason, Status},
     },
     error::ApiError,
 };
@@ -36,44 +36,30 @@ enum Choice<'a> {
     One(&'a Conversion),
 }
 
-/// Of what a follow-on may reverse, best first: the one it does.
-fn choose<'a>(follow_on: &Conversion, candidates: &'a [Conversion]) -> Choice<'a> {
-    let Some(best) = candidates.first() else { return Choice::None };
-    let by_event = follow_on.original_event_id.is_some();
-    let as_good = |other: &&Conversion| {
-        let same_source = (other.source_id == follow_on.source_id) == (best.source_id == follow_on.source_id);
-        same_source && (by_event || other.r#type == best.r#type)
-    };
+/// Of the leads and sales of the event or order that a follow-on names: the one it reverses. It chooses among those
+/// received before it or with it; where there are none, among those of the first request that brought any.
+fn choose<'a>(follow_on: &Conversion, named: &[&'a Conversion]) -> Choice<'a> {
+    let Some(first) = named.iter().map(|one| one.recorded_at).min() else { return Choice::None };
+    let until = first.max(follow_on.recorded_at);
+    let by_order = follow_on.original_event_id.is_none();
+    // Its own source before others; of an order, sales before leads.
+    let rank = |one: &Conversion| (one.source_id != follow_on.source_id, by_order && one.r#type == EventType::Lead);
+    let known = named.iter().copied().filter(|one| one.recorded_at <= until);
+    let Some(best) = known.clone().map(rank).min() else { return Choice::None };
+    let mut equals: Vec<&Conversion> = known.filter(|&one| rank(one) == best).collect();
+    equals.sort_unstable_by_key(|one| (one.recorded_at, one.id));
     let owner = |one: &Conversion| (one.partner_id, one.program_id);
-    let mut equals = candidates.iter().filter(as_good);
-    if equals.clone().any(|other| !other.status.is_final()) {
+    if equals.iter().any(|one| !one.status.is_final()) {
         Choice::Open
-    } else if equals.all(|other| owner(other) == owner(best)) {
-        Choice::One(best)
-    } else {
+    } else if equals.iter().any(|one| owner(one) != owner(equals[0])) {
         Choice::Ambiguous
+    } else {
+        Choice::One(equals[0])
     }
-}
-
-/// Settles a follow-on if what it reverses is known and settled; else it is left `pending_original`. What it may
-/// reverse is locked. False: nothing is known yet.
-async fn settle(tx: &mut PgConnection, follow_on: &mut Conversion) -> Result<bool, ApiError> {
-    follow_on.status = Status::PendingOriginal;
-    let candidates = db::events::originals(&mut *tx, follow_on).await?;
-    match choose(follow_on, &candidates) {
-        Choice::None => return Ok(false),
-        Choice::Open => {}
-        Choice::Ambiguous => refuse(follow_on, Reason::OriginalAmbiguous),
-        Choice::One(original) => {
-            let so_far = db::events::so_far(&mut *tx, original).await?;
-            inherit(follow_on, original, so_far);
-        }
-    }
-    Ok(true)
 }
 
 /// Copies what the original got, and works out what is reversed and taken back.
-fn inherit(follow_on: &mut Conversion, original: &Conversion, so_far: SoFar) {
+fn inherit(follow_on: &mut Conversion, original: &Conversion, so_far: &mut SoFar) {
     follow_on.original_id = Some(original.id);
     follow_on.status = original.status;
     follow_on.method = (original.status == Status::Attributed).then_some(Method::Original);
@@ -113,13 +99,18 @@ fn inherit(follow_on: &mut Conversion, original: &Conversion, so_far: SoFar) {
         amount_minor: original.amount_minor,
         currency: original.currency.as_deref(),
     };
-    let reversal = reversed.reverse(so_far, follow_on.amount_minor, follow_on.currency.as_deref());
+    let reversal = reversed.reverse(*so_far, follow_on.amount_minor, follow_on.currency.as_deref());
     follow_on.reversed_minor = reversal.reversed_minor;
     follow_on.clawback_minor = reversal.clawback_minor;
     follow_on.flags.extend(reversal.flag.map(|flag| flag.to_string()));
     if follow_on.currency.is_none() {
         follow_on.currency.clone_from(&original.currency);
     }
+    // As the store will add up.
+    if follow_on.currency.is_some() && follow_on.currency == original.currency {
+        so_far.reversed_minor = so_far.reversed_minor.saturating_add(reversal.reversed_minor.unwrap_or(0));
+    }
+    so_far.clawback_minor = so_far.clawback_minor.saturating_add(reversal.clawback_minor.unwrap_or(0));
 }
 
 /// The events and orders that follow-ons of one workspace name.
@@ -154,10 +145,9 @@ pub async fn store(
     }
     let stored = db::events::insert(&mut *tx, &follow_ons).await?;
     let (events, orders) = named(&follow_ons);
-    db::events::hold_originals(&mut *tx, workspace.uuid(), &events, &orders).await?;
     // These, behind what came before them and was overlooked until now: each counts on those before it.
     let waiting = db::events::waiting_for_originals(&mut *tx, workspace.uuid(), &events, &orders).await?;
-    settle_held(tx, waiting).await?;
+    settle_each(tx, waiting).await?;
     Ok(stored)
 }
 
@@ -175,30 +165,45 @@ pub async fn originals_settled(tx: &mut PgConnection, originals: &[Conversion]) 
     Ok(())
 }
 
-/// Settles follow-ons that wait, in their order. All are locked. Answers those of which nothing is known yet.
+/// Settles follow-ons that wait, in their order, if what they reverse is known and settled. All are stored and locked.
+/// Answers those of which nothing is known yet.
 ///
 /// # Errors
 /// The database's.
 pub async fn settle_each(tx: &mut PgConnection, waiting: Vec<Conversion>) -> Result<Vec<Conversion>, ApiError> {
-    let mut unknown = vec![];
+    let (mut settled, mut unknown) = (vec![], vec![]);
     for (workspace, waiting) in by_workspace(waiting.into_iter()) {
         let (events, orders) = named(&waiting);
-        db::events::hold_originals(&mut *tx, workspace, &events, &orders).await?;
-        unknown.extend(settle_held(tx, waiting).await?);
-    }
-    Ok(unknown)
-}
-
-/// The same, where what they may reverse is locked already. One by one, because each counts on those before it.
-async fn settle_held(tx: &mut PgConnection, waiting: Vec<Conversion>) -> Result<Vec<Conversion>, ApiError> {
-    let mut unknown = vec![];
-    for mut follow_on in waiting {
-        if !settle(tx, &mut follow_on).await? {
-            unknown.push(follow_on);
-        } else if follow_on.status.is_final() {
-            db::events::settle(&mut *tx, std::slice::from_ref(&follow_on)).await?;
+        let originals = db::events::hold_originals(&mut *tx, workspace, &events, &orders).await?;
+        let ids: Vec<Uuid> = originals.iter().map(|one| one.id).collect();
+        let mut so_far = db::events::so_far(&mut *tx, workspace, &ids).await?;
+        let (mut by_event, mut by_order) = (HashMap::<&str, Vec<_>>::new(), HashMap::<&str, Vec<_>>::new());
+        for one in &originals {
+            by_event.entry(&one.event_id).or_default().push(one);
+            if let Some(order) = &one.order_id {
+                by_order.entry(order).or_default().push(one);
+            }
+        }
+        for mut follow_on in waiting {
+            let found = match (&follow_on.original_event_id, &follow_on.order_id) {
+                (Some(event), _) => by_event.get(event.as_str()),
+                (None, Some(order)) => by_order.get(order.as_str()),
+                (None, None) => None,
+            };
+            match choose(&follow_on, found.map(Vec::as_slice).unwrap_or_default()) {
+                Choice::None => {
+                    unknown.push(follow_on);
+                    continue;
+                }
+                Choice::Open => continue,
+                Choice::Ambiguous => refuse(&mut follow_on, Reason::OriginalAmbiguous),
+                // Each counts on those before it.
+                Choice::One(original) => inherit(&mut follow_on, original, so_far.entry(original.id).or_default()),
+            }
+            settled.push(follow_on);
         }
     }
+    db::events::settle(&mut *tx, &settled).await?;
     Ok(unknown)
 }
 
@@ -215,63 +220,66 @@ pub(super) fn by_workspace<T: std::borrow::Borrow<Conversion>>(
 
 #[cfg(test)]
 mod tests {
-    use shared::Id;
+    use shared::{Id, Millis};
 
     use super::*;
-    use crate::{db::events::EventType, time::At};
+    use crate::time::At;
 
     const OWN: u128 = 1;
     const OTHER: u128 = 2;
 
-    fn conversion(kind: EventType, source: u128, partner: Option<u128>) -> Conversion {
+    fn conversion(kind: EventType, source: u128, partner: u128, at: i64) -> Conversion {
         let source = Id::from_uuid(Uuid::from_u128(source));
-        let (nil, now) = (Uuid::nil(), At::from_millis(shared::Millis(0)));
+        let (nil, now) = (Uuid::nil(), At::from_millis(Millis(at)));
         Conversion {
             r#type: kind,
-            partner_id: partner.map(Uuid::from_u128),
-            status: if partner == Some(0) { Status::PendingClick } else { Status::Attributed },
+            partner_id: Some(Uuid::from_u128(partner)),
+            status: if partner == 0 { Status::PendingClick } else { Status::Attributed },
+            recorded_at: Some(now),
             ..Conversion::received(Id::from_uuid(nil), source, Id::from_uuid(nil), [0; 32], now)
         }
     }
 
-    /// Rows: whether the follow-on names an event; candidates, best first, by source, type and partner (0: pending);
-    /// what is chosen.
+    /// Rows: whether the follow-on names an event; what there is of it, by source, type, partner (0: pending) and time of
+    /// receipt, the follow-on's being 5; what is chosen, by its place.
     #[test]
     fn the_best_is_chosen_where_its_equals_agree() {
         use EventType::{Lead, Sale};
-        type Row<'a> = (bool, &'a [(u128, EventType, u128)], &'a str);
+        type Row<'a> = (bool, &'a [(u128, EventType, u128, i64)], &'a str);
         let table: &[Row<'_>] = &[
             (false, &[], "none"),
             (true, &[], "none"),
-            (false, &[(OWN, Sale, 7)], "first"),
+            (false, &[(OWN, Sale, 7, 1)], "0"),
             // What is less good says nothing, neither by its partner nor by waiting.
-            (false, &[(OWN, Sale, 7), (OWN, Lead, 8), (OTHER, Sale, 9)], "first"),
-            (false, &[(OWN, Sale, 7), (OWN, Lead, 0), (OTHER, Sale, 0)], "first"),
-            (true, &[(OWN, Sale, 7), (OTHER, Sale, 8)], "first"),
+            (false, &[(OWN, Lead, 8, 1), (OTHER, Sale, 9, 2), (OWN, Sale, 7, 3)], "2"),
+            (false, &[(OWN, Lead, 0, 1), (OTHER, Sale, 0, 2), (OWN, Sale, 7, 3)], "2"),
+            (false, &[(OTHER, Sale, 8, 1), (OWN, Lead, 7, 2)], "1"),
+            (true, &[(OTHER, Lead, 8, 1), (OWN, Sale, 7, 2)], "1"),
             // Equals must agree, and be settled.
-            (false, &[(OWN, Sale, 7), (OWN, Sale, 7)], "first"),
-            (false, &[(OWN, Sale, 7), (OWN, Sale, 8)], "ambiguous"),
-            (false, &[(OWN, Sale, 7), (OWN, Sale, 0)], "open"),
-            (false, &[(OWN, Sale, 7), (OWN, Sale, 8), (OWN, Sale, 0)], "open"),
-            (false, &[(OWN, Sale, 0), (OWN, Lead, 7)], "open"),
+            (false, &[(OWN, Sale, 7, 2), (OWN, Sale, 7, 1)], "1"),
+            (false, &[(OWN, Sale, 7, 1), (OWN, Sale, 8, 2)], "ambiguous"),
+            (false, &[(OWN, Sale, 7, 1), (OWN, Sale, 0, 2)], "open"),
+            (false, &[(OWN, Sale, 7, 1), (OWN, Sale, 8, 2), (OWN, Sale, 0, 3)], "open"),
+            (false, &[(OWN, Lead, 7, 1), (OWN, Sale, 0, 2)], "open"),
             // Events of other sources are equals whatever their type.
-            (true, &[(OTHER, Lead, 7), (OTHER, Sale, 8)], "ambiguous"),
-            (true, &[(OTHER, Lead, 7), (OTHER, Sale, 7)], "first"),
+            (true, &[(OTHER, Lead, 7, 1), (OTHER, Sale, 8, 2)], "ambiguous"),
+            (true, &[(OTHER, Sale, 7, 1), (OTHER, Lead, 7, 2)], "0"),
+            // What is received later says nothing, unless there is nothing else.
+            (false, &[(OWN, Lead, 7, 5), (OWN, Sale, 8, 6)], "0"),
+            (false, &[(OWN, Sale, 8, 7), (OWN, Lead, 7, 6), (OTHER, Sale, 9, 6)], "1"),
         ];
-        for (by_event, candidates, expected) in table {
-            let mut refund = conversion(EventType::Refund, OWN, None);
+        for (by_event, there, expected) in table {
+            let mut refund = conversion(EventType::Refund, OWN, 0, 5);
             refund.original_event_id = by_event.then(|| "e".to_owned());
-            let candidates: Vec<Conversion> =
-                candidates.iter().map(|(source, kind, partner)| conversion(*kind, *source, Some(*partner))).collect();
-            let choice = choose(&refund, &candidates);
-            let found = match &choice {
-                Choice::None => "none",
-                Choice::Open => "open",
-                Choice::Ambiguous => "ambiguous",
-                Choice::One(one) if std::ptr::eq(*one, &raw const candidates[0]) => "first",
-                Choice::One(_) => "another",
+            let there: Vec<Conversion> =
+                there.iter().map(|&(source, kind, partner, at)| conversion(kind, source, partner, at)).collect();
+            let found = match choose(&refund, &there.iter().collect::<Vec<_>>()) {
+                Choice::None => "none".to_owned(),
+                Choice::Open => "open".to_owned(),
+                Choice::Ambiguous => "ambiguous".to_owned(),
+                Choice::One(one) => there.iter().position(|other| std::ptr::eq(one, other)).unwrap().to_string(),
             };
-            assert_eq!(found, *expected, "{by_event} {candidates:?}");
+            assert_eq!(found, *expected, "{by_event} {there:?}");
         }
     }
 }

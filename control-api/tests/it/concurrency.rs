@@ -138,7 +138,7 @@ async fn batches_that_overlap_in_any_order_store_everything_once(pool: PgPool) {
     }
     assert_eq!(accepted, events.len());
     let (stored, flagged, settled): (i64, i64, i64) = sqlx::query_as(
-        "select count(*), count(*) filter (where flags <> '{}'), count(*) filter (where original_id is not null) from conversions",
+        "select count(*), count(*) filter (where 'duplicate_order' = any(flags)), count(*) filter (where original_id is not null) from conversions",
     )
     .fetch_one(&pool)
     .await

@@ -1,5 +1,7 @@
 //! What waits for what: leads and sales for their clicks, follow-ons for their originals.
 
+use std::collections::HashMap;
+
 use shared::reward::SoFar;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -111,7 +113,7 @@ pub async fn waiting_for_originals(
     .await
 }
 
-/// Locks the leads and sales of these events and orders, in the order of their ids: whoever reverses them, or settles
+/// The leads and sales of these events and orders, locked in the order of their ids: whoever reverses them, or settles
 /// them, takes turns.
 ///
 /// # Errors
@@ -121,9 +123,9 @@ pub async fn hold_originals(
     workspace: Uuid,
     events: &[&str],
     orders: &[&str],
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "select 1 as held from conversions c
+) -> sqlx::Result<Vec<Conversion>> {
+    conversions!(
+        "from conversions c
          where c.workspace_id = $1 and c.type in ('lead', 'sale') and (c.event_id = any($2) or c.order_id = any($3))
          order by c.id for update of c",
         workspace,
@@ -131,53 +133,34 @@ pub async fn hold_originals(
         orders as _,
     )
     .fetch_all(db)
-    .await?;
-    Ok(())
-}
-
-/// What a follow-on may reverse, the best first: by the event it names, else by its order; its own source
-/// before others, and for orders sales before leads. Received before it (or with it); where there are none, those of
-/// the first request after it that brought any.
-///
-/// # Errors
-/// The database's.
-pub async fn originals(db: impl PgExecutor<'_>, follow_on: &Conversion) -> sqlx::Result<Vec<Conversion>> {
-    conversions!(
-        "from (
-           select *, rank() over (order by greatest(recorded_at, coalesce($6::timestamptz, now()))) as turn
-           from conversions
-           where workspace_id = $1 and type in ('lead', 'sale') and id <> $2
-             and case when $3::text is not null then event_id = $3 else order_id = $4 end
-         ) c
-         where c.turn = 1
-         order by c.source_id <> $5, case when $3::text is null then c.type = 'lead' else false end, c.recorded_at, c.id",
-        follow_on.workspace_id,
-        follow_on.id,
-        follow_on.original_event_id,
-        follow_on.order_id,
-        follow_on.source_id,
-        follow_on.recorded_at.map(|at| at.0),
-    )
-    .fetch_all(db)
     .await
 }
 
-/// What has been reversed of an original so far, in its own currency, and taken back of its commission. The original
-/// must be locked.
+/// What has been reversed so far of each of these originals that has been at all: in its own currency, and of its
+/// commission. The originals must be locked.
 ///
 /// # Errors
 /// The database's.
-pub async fn so_far(db: impl PgExecutor<'_>, original: &Conversion) -> sqlx::Result<SoFar> {
-    let row = sqlx::query!(
-        r#"select least(coalesce(sum(reversed_minor) filter (where currency = $3), 0), 9223372036854775807)::bigint
+pub async fn so_far(
+    db: impl PgExecutor<'_>,
+    workspace: Uuid,
+    originals: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, SoFar>> {
+    let rows = sqlx::query!(
+        r#"select o.id,
+           least(coalesce(sum(r.reversed_minor) filter (where r.currency = o.currency), 0), 9223372036854775807)::bigint
              as "reversed_minor!",
-           coalesce(sum(clawback_minor), 0)::bigint as "clawback_minor!"
-           from conversions where workspace_id = $1 and original_id = $2"#,
-        original.workspace_id,
-        original.id,
-        original.currency,
+           coalesce(sum(r.clawback_minor), 0)::bigint as "clawback_minor!"
+           from conversions o
+           join conversions r on r.workspace_id = o.workspace_id and r.original_id = o.id
+           where o.workspace_id = $1 and o.id = any($2) group by o.workspace_id, o.id"#,
+        workspace,
+        originals,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    Ok(SoFar { reversed_minor: row.reversed_minor, clawback_minor: row.clawback_minor })
+    let so_far = rows
+        .into_iter()
+        .map(|row| (row.id, SoFar { reversed_minor: row.reversed_minor, clawback_minor: row.clawback_minor }));
+    Ok(so_far.collect())
 }
