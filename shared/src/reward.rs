@@ -195,11 +195,12 @@ mod tests {
     #[test]
     fn reversals_add_up() {
         type Step<'a> = (Option<i64>, Option<&'a str>, Option<i64>, Option<i64>, Option<&'a str>);
+        type Case<'a> = (Option<&'a Reward>, Option<i64>, Option<&'a str>, &'a [Step<'a>]);
         let share = Reward::Percentage { rate_bps: 1_000 };
         let fixed = Reward::Fixed { amount_minor: 500, currency: "EUR".into() };
         let (excess, mismatch) = (Some("exceeds_original"), Some("currency_mismatch"));
         let (eur, usd) = (Some("EUR"), Some("USD"));
-        let table: &[(Option<&Reward>, Option<i64>, Option<&str>, &[Step<'_>])] = &[
+        let table: &[Case<'_>] = &[
             // Omitted: the remainder.
             (Some(&share), Some(1_000), usd, &[(None, None, Some(1_000), Some(100), None)]),
             (
