@@ -16,7 +16,7 @@ use crate::{
 
 const MINUTE: i64 = Millis::MINUTE;
 const CUSTOMERS: [&str; 3] = ["ann", "bob", "cy"];
-const ORDERS: [&str; 6] = ["o1", "o2", "o3", "o4", "o5", "o6"];
+const ORDERS: [&str; 4] = ["o1", "o2", "o3", "o4"];
 
 /// A body that was made and may be sent, with what the model must know of it.
 struct Draft {
@@ -291,7 +291,7 @@ impl History {
                 let at = Millis(clicks[click].at).plus(apart).min(self.service.now());
                 body["occurred_at"] = At::from_millis(at).to_string().into();
             }
-        } else if dice.roll(3) > 0 {
+        } else if dice.roll(2) > 0 {
             body["original_event_id"] = format!("e{}", 1 + dice.roll(self.counters[source] + 3)).into();
         } else {
             body["order_id"] = dice.one_of(&ORDERS).into();
