@@ -112,7 +112,9 @@ impl History {
                 58..76 => self.draft(),
                 76..93 => self.send().await,
                 93..97 => self.repeat().await,
-                _ => late::sweep(&self.service.app).await.unwrap(),
+                _ => {
+                    late::sweep(&self.service.app).await.unwrap();
+                }
             }
         }
     }
