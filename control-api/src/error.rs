@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::http::request_id;
 
+/// How often a transaction is begun anew before [`ApiError::Contended`] is answered. Transactions take their locks in
+/// one order as far as that goes; where they meet in a circle all the same, the database ends one of them.
+pub const ATTEMPTS: u32 = 4;
+
 /// What a handler may end with instead of its answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -84,6 +88,9 @@ pub enum ApiError {
     /// 503: Postgres or storage is out of reach, or overloaded.
     #[error("temporarily unavailable; try again")]
     Unavailable(String),
+    /// 503: other transactions stood in the way; the same again may well succeed.
+    #[error("temporarily unavailable; try again")]
+    Contended(String),
     /// 500: a fault of ours. The cause is logged, never shown.
     #[error("something went wrong on our side; the request id finds it in our logs")]
     Internal(anyhow::Error),
@@ -176,7 +183,7 @@ impl ApiError {
             Self::Rule { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Unavailable(_) | Self::Contended(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Replay(_) => (StatusCode::OK, "replay"),
         }
@@ -191,7 +198,7 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status_and_code();
         match &self {
             Self::Internal(cause) => tracing::error!(error = ?cause, "internal error"),
-            Self::Unavailable(cause) => tracing::warn!(cause, "unavailable"),
+            Self::Unavailable(cause) | Self::Contended(cause) => tracing::warn!(cause, "unavailable"),
             _ => {}
         }
         let detail = self.to_string();
@@ -201,7 +208,7 @@ impl IntoResponse for ApiError {
         }
         let retry_after = match &self {
             Self::RateLimited { retry_after } => Some(*retry_after),
-            Self::Unavailable(_) => Some(1),
+            Self::Unavailable(_) | Self::Contended(_) => Some(1),
             _ => None,
         };
         let problem = Problem {
@@ -234,9 +241,8 @@ impl From<sqlx::Error> for ApiError {
             }
             // 40001 serialization, 40P01 deadlock, 57P0x shutdown, 25P04 transaction timeout, 53xxx out of resources.
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                Some("40001" | "40P01" | "57P01" | "57P02" | "57P03" | "25P04" | "57014") => {
-                    Self::Unavailable(error.to_string())
-                }
+                Some("40001" | "40P01") => Self::Contended(error.to_string()),
+                Some("57P01" | "57P02" | "57P03" | "25P04" | "57014") => Self::Unavailable(error.to_string()),
                 Some(code) if code.starts_with("53") => Self::Unavailable(error.to_string()),
                 _ => Self::Internal(error.into()),
             },

@@ -85,6 +85,77 @@ impl Reward {
     }
 }
 
+/// What a follow-on reverses.
+#[derive(Debug, Clone, Copy)]
+pub struct Original<'a> {
+    /// The terms it was estimated by; `None` where no reward applied to it.
+    pub reward: Option<&'a Reward>,
+    /// Minor units.
+    pub amount_minor: Option<i64>,
+    /// ISO 4217.
+    pub currency: Option<&'a str>,
+}
+
+/// What the follow-ons of one original have reversed so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SoFar {
+    /// Minor units of the original's currency, whatever exceeded it included.
+    pub reversed_minor: i64,
+    /// Minor units of the reward's currency.
+    pub clawback_minor: i64,
+}
+
+/// What one follow-on comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reversal {
+    /// What counts as reversed, in minor units of the follow-on's currency; `None` where neither side names an amount.
+    pub reversed_minor: Option<i64>,
+    /// What is taken back of the commission; `None` where there is no reward.
+    pub clawback_minor: Option<i64>,
+    /// What finance should look at.
+    pub flag: Option<ReversalFlag>,
+}
+
+text_enum! {
+    /// Why a part of a follow-on takes nothing back.
+    pub enum ReversalFlag {
+        /// It reverses more than was left of its original.
+        ExceedsOriginal = "exceeds_original",
+        /// It is in another currency than its original.
+        CurrencyMismatch = "currency_mismatch",
+    }
+}
+
+impl Original<'_> {
+    /// Reckons a follow-on with this amount and currency, as received. An omitted amount is the remainder. What
+    /// exceeds the original or is in another currency is kept and flagged, and takes nothing back. The rest takes
+    /// back the reward of all that is reversed so far, less what was taken back before.
+    #[must_use]
+    pub fn reverse(&self, so_far: SoFar, amount_minor: Option<i64>, currency: Option<&str>) -> Reversal {
+        // Where the original has no currency, there is no other one.
+        if let (Some(own), Some(other)) = (self.currency, currency)
+            && own != other
+        {
+            return Reversal {
+                reversed_minor: amount_minor,
+                clawback_minor: self.reward.map(|_| 0),
+                flag: Some(ReversalFlag::CurrencyMismatch),
+            };
+        }
+        let remainder = self.amount_minor.map(|whole| whole.saturating_sub(so_far.reversed_minor).max(0));
+        let reversed_minor = amount_minor.or(remainder);
+        let exceeds = matches!((amount_minor, remainder), (Some(amount), Some(left)) if amount > left);
+        let cumulative = so_far.reversed_minor.saturating_add(reversed_minor.unwrap_or(0));
+        let counted = self.amount_minor.map_or(cumulative, |whole| cumulative.min(whole));
+        let due = self.reward.and_then(|reward| reward.reversed(self.amount_minor, counted));
+        Reversal {
+            reversed_minor,
+            clawback_minor: due.map(|due| (due - so_far.clawback_minor).max(0)),
+            flag: exceeds.then_some(ReversalFlag::ExceedsOriginal),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -117,6 +188,115 @@ mod tests {
         assert_eq!(fixed.reversed(Some(10_000), 20_000), Some(500), "capped");
         assert_eq!(fixed.reversed(None, 0), Some(500), "whole");
         assert_eq!(fixed.reversed(Some(0), 0), Some(500), "whole");
+    }
+
+    /// Rows: what is reversed, and its follow-ons: amount and currency as received; what counts as reversed, what is
+    /// taken back, and the flag.
+    #[test]
+    fn reversals_add_up() {
+        type Step<'a> = (Option<i64>, Option<&'a str>, Option<i64>, Option<i64>, Option<&'a str>);
+        type Case<'a> = (Option<&'a Reward>, Option<i64>, Option<&'a str>, &'a [Step<'a>]);
+        let share = Reward::Percentage { rate_bps: 1_000 };
+        let fixed = Reward::Fixed { amount_minor: 500, currency: "EUR".into() };
+        let (excess, mismatch) = (Some("exceeds_original"), Some("currency_mismatch"));
+        let (eur, usd) = (Some("EUR"), Some("USD"));
+        let table: &[Case<'_>] = &[
+            // Omitted: the remainder.
+            (Some(&share), Some(1_000), usd, &[(None, None, Some(1_000), Some(100), None)]),
+            (
+                Some(&share),
+                Some(1_000),
+                usd,
+                &[(Some(300), usd, Some(300), Some(30), None), (None, None, Some(700), Some(70), None)],
+            ),
+            // Half-even on the sum so far, not on each part: 2, 5, 8 instead of 2, 2, 2.
+            (
+                Some(&share),
+                Some(75),
+                usd,
+                &[
+                    (Some(25), usd, Some(25), Some(2), None),
+                    (Some(25), usd, Some(25), Some(3), None),
+                    (Some(25), usd, Some(25), Some(3), None),
+                ],
+            ),
+            // Excess: the part within counts.
+            (Some(&share), Some(1_000), usd, &[(Some(1_200), usd, Some(1_200), Some(100), excess)]),
+            (
+                Some(&share),
+                Some(1_000),
+                usd,
+                &[
+                    (Some(900), usd, Some(900), Some(90), None),
+                    (Some(900), usd, Some(900), Some(10), excess),
+                    (None, None, Some(0), Some(0), None),
+                    (Some(1), usd, Some(1), Some(0), excess),
+                ],
+            ),
+            // Another currency takes nothing back and leaves the remainder as it was.
+            (
+                Some(&share),
+                Some(1_000),
+                usd,
+                &[
+                    (Some(500), eur, Some(500), Some(0), mismatch),
+                    (None, eur, None, Some(0), mismatch),
+                    (None, None, Some(1_000), Some(100), None),
+                ],
+            ),
+            // A fixed reward is prorated by amount, and its own currency is no matter.
+            (
+                Some(&fixed),
+                Some(900),
+                usd,
+                &[
+                    (Some(100), usd, Some(100), Some(56), None),
+                    (Some(100), usd, Some(100), Some(55), None),
+                    (None, None, Some(700), Some(389), None),
+                ],
+            ),
+            // Whole, once, where the original has no amount; whatever the follow-on says.
+            (Some(&fixed), None, None, &[(None, None, None, Some(500), None), (None, None, None, Some(0), None)]),
+            (
+                Some(&fixed),
+                None,
+                None,
+                &[(Some(700), usd, Some(700), Some(500), None), (Some(700), eur, Some(700), Some(0), None)],
+            ),
+            (Some(&fixed), Some(0), usd, &[(None, None, Some(0), Some(500), None)]),
+            (Some(&share), None, None, &[(Some(700), usd, Some(700), Some(0), None)]),
+            // Without a reward there is nothing to take back.
+            (
+                None,
+                Some(100),
+                usd,
+                &[(Some(200), usd, Some(200), None, excess), (Some(1), eur, Some(1), None, mismatch)],
+            ),
+            // Nothing wraps.
+            (
+                Some(&share),
+                Some(i64::MAX),
+                usd,
+                &[
+                    (Some(i64::MAX), usd, Some(i64::MAX), Some(922_337_203_685_477_581), None),
+                    (Some(i64::MAX), usd, Some(i64::MAX), Some(0), excess),
+                    (Some(i64::MAX), usd, Some(i64::MAX), Some(0), excess),
+                ],
+            ),
+        ];
+        for (reward, amount_minor, currency, steps) in table {
+            let original = Original { reward: *reward, amount_minor: *amount_minor, currency: *currency };
+            let mut so_far = SoFar::default();
+            for (number, (amount, currency, reversed, clawback, flag)) in steps.iter().enumerate() {
+                let got = original.reverse(so_far, *amount, *currency);
+                let found = (got.reversed_minor, got.clawback_minor, got.flag.map(ReversalFlag::as_str));
+                assert_eq!(found, (*reversed, *clawback, *flag), "step {number} of {original:?}");
+                if got.flag != Some(ReversalFlag::CurrencyMismatch) {
+                    so_far.reversed_minor = so_far.reversed_minor.saturating_add(got.reversed_minor.unwrap_or(0));
+                }
+                so_far.clawback_minor += got.clawback_minor.unwrap_or(0);
+            }
+        }
     }
 
     proptest! {

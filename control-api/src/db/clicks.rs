@@ -47,10 +47,10 @@ pub struct Columns<'a> {
 impl<'a> Columns<'a> {
     /// Clicks as columns. Sorted by their key, so that batches that overlap lock rows in the same order.
     #[must_use]
-    pub fn of(clicks: &'a mut [Click<'_>]) -> Self {
+    pub fn of(clicks: &mut [&'a Click<'_>]) -> Self {
         clicks.sort_unstable_by_key(|click| (click.workspace, click.id));
         let mut columns = Self::default();
-        for click in &*clicks {
+        for &click in &*clicks {
             let (partner, program, utm) = (click.partner.as_ref(), click.program.as_ref(), &click.utm);
             columns.workspace_id.push(click.workspace.uuid());
             columns.click_id.push(click.id.uuid());

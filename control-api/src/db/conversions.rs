@@ -172,7 +172,7 @@ pub async fn list(
            and c.status = any($9)
            and ($10::boolean is null or c.status = 'attributed' and $10 = (
              p.relationship is distinct from 'approved' or p.status is distinct from 'active'
-             or c.bot_reason is not null or c.reward_basis is null or c.flags <> '{}' or f.found
+             or c.bot_reason is not null or c.terms_version is null or c.flags <> '{}' or f.found
            ))
            and ($11::uuid is null or c.source_id = $11)
            and ($12::text is null or c.event_id = $12)

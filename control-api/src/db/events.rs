@@ -2,6 +2,8 @@
 //! ever updated, guarded by that status.
 
 mod queries;
+mod rows;
+mod waiting;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,6 +11,7 @@ use shared::id::WorkspaceId;
 use uuid::Uuid;
 
 pub use queries::*;
+pub use waiting::*;
 
 use crate::time::At;
 
@@ -117,6 +120,7 @@ pub struct Conversion {
     pub recorded_at: Option<At>,
     pub status: Status,
     pub method: Option<Method>,
+    pub tried: Option<Method>,
     pub reason: Option<Reason>,
     pub attributed_at: Option<At>,
     pub click_id: Option<Uuid>,
@@ -183,6 +187,7 @@ impl Conversion {
             recorded_at: None,
             status: Status::Unattributed,
             method: None,
+            tried: None,
             reason: None,
             attributed_at: None,
             click_id: None,

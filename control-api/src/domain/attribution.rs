@@ -2,16 +2,20 @@
 //! touch. Decided once; what is decided is copied onto the row and never changes. Follow-ons inherit, see
 //! [`super::follow_ons`].
 //!
-//! An event may be stored before its click. Then it waits as `pending_click` and is settled by the
-//! transaction that stores the click, or, where both ran at once, by the sweep of [`crate::work::late`].
+//! What counts is the order in which events were received, not when their clicks arrived. An event may be stored
+//! before its click: then it waits as `pending_click`. So does an event without a token while a touch that its customer
+//! made before it waits, and would be the latest. Both are settled by the transaction that stores the click, or, where
+//! two ran at once, by the sweep of [`crate::work::late`].
 
-use std::collections::BTreeMap;
-
-use shared::{Millis, id::ClickId, reward::Reward};
+use shared::{
+    Millis,
+    id::{ClickId, WorkspaceId},
+    reward::Reward,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::follow_ons;
+use super::follow_ons::{self, by_workspace};
 use crate::{
     db::{
         self,
@@ -76,17 +80,21 @@ pub fn settle_by(conversion: &mut Conversion, method: Method, touch: &Touch) {
     copy_terms(conversion, touch);
 }
 
+/// The terms in force. Where they don't apply to such events, the row says by which version there is no reward.
 fn copy_terms(conversion: &mut Conversion, touch: &Touch) {
-    let applies = touch.applies_to.iter().flatten().any(|word| word == conversion.r#type.as_str());
-    let (Some(version), Some(basis), true) = (touch.terms_version, touch.basis, applies) else { return };
+    let (Some(version), Some(basis)) = (touch.terms_version, touch.basis) else { return };
     conversion.terms_version = Some(version);
+    if !touch.applies_to.iter().flatten().any(|word| word == conversion.r#type.as_str()) {
+        return;
+    }
     conversion.reward_basis = Some(basis);
     conversion.reward_rate_bps = touch.rate_bps;
     conversion.reward_amount_minor = touch.reward_amount_minor;
     // A share is paid in the currency of the sale, a fixed sum in its own.
     conversion.reward_currency = touch.reward_currency.clone().or_else(|| conversion.currency.clone());
     let hold = i64::from(touch.hold_days.unwrap_or_default()) * Millis::DAY;
-    conversion.hold_until = Some(At::from_millis(conversion.occurred_at.millis().plus(hold)));
+    let counted_from = conversion.occurred_at.millis().max(ClickId::from_uuid(touch.click_id).time());
+    conversion.hold_until = Some(At::from_millis(counted_from.plus(hold)));
     conversion.estimated_commission_minor =
         reward(conversion).and_then(|reward| reward.commission(conversion.amount_minor));
 }
@@ -113,6 +121,60 @@ pub fn refuse(conversion: &mut Conversion, reason: Reason) {
     conversion.reason = Some(reason);
 }
 
+/// Settles leads and sales of one workspace as far as what is stored tells; the rest is left `pending_click`. Those that
+/// brought a token name their click already.
+///
+/// # Errors
+/// The database's.
+pub async fn attribute(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    method: Method,
+    rows: &mut [Conversion],
+) -> Result<(), ApiError> {
+    let mut decided: Vec<&mut Conversion> = match method {
+        Method::Token => rows.iter_mut().filter(|row| row.status == Status::PendingClick).collect(),
+        Method::Customer => by_touch(tx, workspace, rows).await?,
+        Method::Original => vec![],
+    };
+    if decided.is_empty() {
+        return Ok(());
+    }
+    let clicks: Vec<Uuid> = decided.iter().filter_map(|row| row.click_id).collect();
+    let times: Vec<At> = decided.iter().map(|row| row.occurred_at).collect();
+    let touches = db::events::touches(&mut *tx, workspace, &clicks, &times).await?;
+    for (row, touch) in decided.iter_mut().zip(touches) {
+        match touch {
+            Some(touch) => settle_by(row, method, &touch),
+            // A touch whose click has left the store: that is kept for longer than any window lasts.
+            None if method == Method::Customer => refuse(row, Reason::OutsideWindow),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Gives events without a token the click of their customer's latest touch. Answers those for which that is certain.
+async fn by_touch<'a>(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    rows: &'a mut [Conversion],
+) -> Result<Vec<&'a mut Conversion>, ApiError> {
+    let asked: Vec<&Conversion> = rows.iter().collect();
+    let touches = db::events::customer_touches(&mut *tx, workspace, &asked).await?;
+    let mut certain = vec![];
+    for (row, touch) in rows.iter_mut().zip(touches) {
+        row.click_id = touch.map(|touch| touch.click_id);
+        row.status = Status::PendingClick;
+        match touch {
+            Some(touch) if touch.attributed => certain.push(row),
+            Some(_) => {}
+            None => refuse(row, Reason::NoToken),
+        }
+    }
+    Ok(certain)
+}
+
 /// Clicks were stored in this transaction: settles what waited for them.
 ///
 /// # Errors
@@ -123,36 +185,44 @@ pub async fn clicks_landed(tx: &mut PgConnection, clicks: &[(Uuid, Uuid)]) -> Re
     }
     let (workspaces, ids): (Vec<_>, Vec<_>) = clicks.iter().copied().unzip();
     let waiting = db::events::waiting_for_clicks(&mut *tx, &workspaces, &ids).await?;
-    settle_waiting(tx, waiting).await
+    let (customers, tokens): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|row| row.tried == Some(Method::Customer));
+    // The touches first, then those whom they decide about.
+    settle_waiting(tx, Method::Token, tokens).await?;
+    settle_waiting(tx, Method::Customer, customers).await?;
+    Ok(())
 }
 
-/// Settles conversions whose click has landed, and then the follow-ons that waited for them. All are
-/// `pending_click` and locked.
+/// Settles leads and sales that wait, and then the follow-ons that waited for them. All are `pending_click` and locked.
+/// Answers those that go on waiting.
 ///
 /// # Errors
 /// The database's.
-pub async fn settle_waiting(tx: &mut PgConnection, waiting: Vec<Conversion>) -> Result<(), ApiError> {
-    let mut by_workspace: BTreeMap<Uuid, Vec<Conversion>> = BTreeMap::new();
-    for conversion in waiting {
-        by_workspace.entry(conversion.workspace_id).or_default().push(conversion);
-    }
-    for (workspace, mut rows) in by_workspace {
-        let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.click_id).collect();
-        let times: Vec<At> = rows.iter().map(|row| row.occurred_at).collect();
-        let workspace_id = shared::Id::from_uuid(workspace);
-        let touches = db::events::touches(&mut *tx, workspace_id, &ids, &times).await?;
-        // `touches` answers in the order asked; what has no click yet goes on waiting.
-        let mut landed = Vec::with_capacity(rows.len());
-        for (mut row, touch) in rows.drain(..).zip(touches) {
-            if let Some(touch) = touch {
-                settle_by(&mut row, Method::Token, &touch);
-                landed.push(row);
+pub async fn settle_waiting(
+    tx: &mut PgConnection,
+    method: Method,
+    waiting: Vec<Conversion>,
+) -> Result<Vec<Conversion>, ApiError> {
+    let mut left = vec![];
+    for (workspace, mut rows) in by_workspace(waiting.into_iter()) {
+        let before: Vec<Option<Uuid>> = rows.iter().map(|row| row.click_id).collect();
+        attribute(tx, WorkspaceId::from_uuid(workspace), method, &mut rows).await?;
+        let mut changed = vec![];
+        for (row, before) in rows.into_iter().zip(before) {
+            if row.status.is_final() {
+                changed.push(row);
+            } else if row.click_id == before {
+                left.push(row);
+            } else {
+                // It waits for another touch now.
+                db::events::settle(&mut *tx, std::slice::from_ref(&row)).await?;
+                left.push(row);
             }
         }
-        db::events::settle(&mut *tx, &landed).await?;
-        follow_ons::originals_settled(tx, &landed).await?;
+        db::events::settle(&mut *tx, &changed).await?;
+        follow_ons::originals_settled(tx, &changed).await?;
     }
-    Ok(())
+    Ok(left)
 }
 
 #[cfg(test)]

@@ -11,9 +11,14 @@ use shared::{
 use uuid::Uuid;
 
 use super::attribution;
-use crate::{app::App, db, error::ApiError};
+use crate::{
+    app::App,
+    db,
+    error::{ATTEMPTS, ApiError},
+};
 
 /// A click that is refused for good.
+#[derive(Clone)]
 struct Refused {
     key: Uuid,
     workspace: Option<Uuid>,
@@ -39,29 +44,38 @@ pub async fn ingest(app: &App, raw: &[u8]) -> Result<BatchReceipt, ApiError> {
         }
     }
 
-    let mut tx = app.db.begin().await?;
-    let named: HashSet<Uuid> = clicks.iter().map(|click| click.workspace.uuid()).collect();
-    let known: HashSet<Uuid> =
-        db::clicks::known_workspaces(&mut tx, &named.iter().copied().collect::<Vec<_>>()).await?.into_iter().collect();
-    clicks.retain(|click| {
-        let workspace = click.workspace.uuid();
-        if !known.contains(&workspace) {
-            let key = click.id.uuid();
-            refused.push(Refused { key, workspace: Some(workspace), reason: Rejected::UnknownWorkspace });
+    let mut attempt = 1;
+    let receipt = loop {
+        match write(app, &clicks, &refused).await {
+            Err(ApiError::Contended(_)) if attempt < ATTEMPTS => attempt += 1,
+            other => break other?,
         }
-        known.contains(&workspace)
-    });
-    let admitted = clicks.len();
-    let stored = db::clicks::insert(&mut tx, &db::clicks::Columns::of(&mut clicks)).await?;
-    let rejected = reject(&mut tx, refused).await?;
-    attribution::clicks_landed(&mut tx, &stored).await?;
-    tx.commit().await?;
-
-    let receipt = BatchReceipt { stored: stored.len() as u64, duplicate: (admitted - stored.len()) as u64, rejected };
+    };
     if !receipt.rejected.is_empty() {
         tracing::warn!(rejected = ?receipt.rejected, "clicks refused");
     }
     Ok(receipt)
+}
+
+/// One transaction: what is admitted, what is refused, and what waited for it.
+async fn write(app: &App, clicks: &[Click<'_>], refused: &[Refused]) -> Result<BatchReceipt, ApiError> {
+    let mut tx = app.db.begin().await?;
+    let named: HashSet<Uuid> = clicks.iter().map(|click| click.workspace.uuid()).collect();
+    let known: HashSet<Uuid> =
+        db::clicks::known_workspaces(&mut tx, &named.iter().copied().collect::<Vec<_>>()).await?.into_iter().collect();
+    let (mut admitted, strangers): (Vec<_>, Vec<_>) =
+        clicks.iter().partition(|click| known.contains(&click.workspace.uuid()));
+    let mut refused = refused.to_vec();
+    refused.extend(strangers.iter().map(|click| Refused {
+        key: click.id.uuid(),
+        workspace: Some(click.workspace.uuid()),
+        reason: Rejected::UnknownWorkspace,
+    }));
+    let stored = db::clicks::insert(&mut tx, &db::clicks::Columns::of(&mut admitted)).await?;
+    let rejected = reject(&mut tx, &refused).await?;
+    attribution::clicks_landed(&mut tx, &stored).await?;
+    tx.commit().await?;
+    Ok(BatchReceipt { stored: stored.len() as u64, duplicate: (admitted.len() - stored.len()) as u64, rejected })
 }
 
 fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
@@ -88,7 +102,7 @@ fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
     Err(Refused { key: click.id.uuid(), workspace: Some(click.workspace.uuid()), reason })
 }
 
-async fn reject(tx: &mut sqlx::PgConnection, refused: Vec<Refused>) -> Result<BTreeMap<String, u64>, ApiError> {
+async fn reject(tx: &mut sqlx::PgConnection, refused: &[Refused]) -> Result<BTreeMap<String, u64>, ApiError> {
     let mut counts = BTreeMap::new();
     if refused.is_empty() {
         return Ok(counts);

@@ -26,7 +26,7 @@ pub fn review_reasons(row: &Row) -> Vec<String> {
     }
     let found = [
         (row.bot_reason.is_some(), "bot_click"),
-        (row.reward_basis.is_none(), "no_reward_terms"),
+        (row.terms_version.is_none(), "no_reward_terms"),
         (row.is_reversed, "refunded"),
     ];
     reasons.extend(found.iter().filter(|(is, _)| *is).map(|(_, reason)| (*reason).to_owned()));

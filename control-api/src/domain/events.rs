@@ -20,7 +20,7 @@ use read::Event;
 pub use rehearsal::{Rehearsed, TokenState, rehearse};
 
 use super::{
-    attribution::{refuse, settle_by},
+    attribution::{attribute, refuse},
     follow_ons,
 };
 use crate::{
@@ -29,8 +29,7 @@ use crate::{
         self,
         events::{Conversion, EventType, Method, Reason, Status},
     },
-    error::ApiError,
-    time::At,
+    error::{ATTEMPTS, ApiError},
 };
 
 /// The most events in one request.
@@ -86,14 +85,15 @@ pub async fn ingest(
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(values.len());
     // The first of a batch under an event id is stored; what repeats it is compared with that.
     let mut firsts: Vec<Event> = vec![];
-    let mut claims: Vec<(usize, String, Vec<u8>, Uuid)> = vec![];
-    let mut seen: HashSet<String> = HashSet::new();
+    let mut claims: Vec<(usize, String, Vec<u8>)> = vec![];
+    let mut first_of: HashMap<String, usize> = HashMap::new();
     for (index, value) in values.iter().enumerate() {
         match read::read(app, workspace, source, value) {
             Ok(event) => {
                 let row = &event.row;
-                claims.push((index, row.event_id.clone(), row.payload_hash.clone(), row.id));
-                if seen.insert(row.event_id.clone()) {
+                claims.push((index, row.event_id.clone(), row.payload_hash.clone()));
+                if !first_of.contains_key(&row.event_id) {
+                    first_of.insert(row.event_id.clone(), index);
                     firsts.push(event);
                 }
                 outcomes.push(None);
@@ -104,26 +104,28 @@ pub async fn ingest(
             }
         }
     }
+    // Ids sort like the batch: that is the order in which follow-ons of one original have their turns.
+    let mut ids: Vec<Uuid> = firsts.iter().map(|event| event.row.id).collect();
+    ids.sort_unstable();
+    for (event, id) in firsts.iter_mut().zip(ids) {
+        event.row.id = id;
+    }
 
-    let mut tx = app.db.begin().await?;
-    let ids: Vec<&str> = seen.iter().map(String::as_str).collect();
-    let known: HashSet<String> = db::events::by_event(&mut *tx, workspace, source.uuid(), &ids)
-        .await?
-        .into_iter()
-        .map(|row| row.event_id)
-        .collect();
-    firsts.retain(|event| !known.contains(&event.row.event_id));
-    let stored = store(app, &mut tx, workspace, source, firsts).await?;
-    let rows = db::events::by_event(&mut *tx, workspace, source.uuid(), &ids).await?;
-    tx.commit().await?;
+    let mut attempt = 1;
+    let (stored, rows) = loop {
+        match write(app, workspace, source, &firsts).await {
+            Err(ApiError::Contended(_)) if attempt < ATTEMPTS => attempt += 1,
+            other => break other?,
+        }
+    };
 
     let rows: HashMap<&str, &Conversion> = rows.iter().map(|row| (row.event_id.as_str(), row)).collect();
-    for (index, event_id, hash, id) in claims {
+    for (index, event_id, hash) in claims {
         let row = rows
             .get(event_id.as_str())
             .ok_or_else(|| anyhow::anyhow!("event {event_id} was stored and is not there"))?;
         let row = Box::new((*row).clone());
-        outcomes[index] = Some(if stored.contains(&id) {
+        outcomes[index] = Some(if first_of.get(&event_id) == Some(&index) && stored.contains(&row.id) {
             Outcome::Accepted(row)
         } else if row.payload_hash == hash {
             Outcome::Duplicate(row)
@@ -135,6 +137,30 @@ pub async fn ingest(
     Ok(outcomes.into_iter().flatten().collect())
 }
 
+/// Stores what is new of these events, each with an id of its own, in one transaction. Answers the ids stored, and the
+/// row of every event.
+async fn write(
+    app: &App,
+    workspace: WorkspaceId,
+    source: SourceId,
+    events: &[Event],
+) -> Result<(HashSet<Uuid>, Vec<Conversion>), ApiError> {
+    let names: Vec<&str> = events.iter().map(|event| event.row.event_id.as_str()).collect();
+    let sales = events.iter().filter(|event| event.row.r#type == EventType::Sale);
+    let orders: Vec<&str> = sales.filter_map(|event| event.row.order_id.as_deref()).collect();
+    let mut tx = app.db.begin().await?;
+    if !orders.is_empty() {
+        db::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
+    }
+    let known = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
+    let known: HashSet<&str> = known.iter().map(|row| row.event_id.as_str()).collect();
+    let new = events.iter().filter(|event| !known.contains(event.row.event_id.as_str())).cloned().collect();
+    let stored = store(app, &mut tx, workspace, source, new).await?;
+    let rows = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
+    tx.commit().await?;
+    Ok((stored, rows))
+}
+
 /// Stores events that are new, in the order in which one may build on another: those with a token, those
 /// known by their customer, then follow-ons. Answers the ids stored.
 async fn store(
@@ -142,119 +168,71 @@ async fn store(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     source: SourceId,
-    events: Vec<Event>,
+    mut events: Vec<Event>,
 ) -> Result<HashSet<Uuid>, ApiError> {
+    flag_duplicate_orders(tx, workspace, source, &mut events).await?;
     let (follow_ons, leading): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.row.r#type.is_follow_on());
     let (by_token, by_customer): (Vec<_>, Vec<_>) = leading.into_iter().partition(|event| event.token.is_some());
-    let mut stored = HashSet::new();
 
-    let mut rows = attribute_by_token(app, tx, workspace, by_token).await?;
-    flag_duplicate_orders(tx, workspace, source, &mut rows).await?;
-    stored.extend(insert(tx, rows).await?);
+    let by_token = by_token.into_iter().map(|event| with_token(app, workspace, event)).collect();
+    let mut stored = store_leading(tx, workspace, Method::Token, by_token).await?;
+    let by_customer = by_customer.into_iter().map(|event| event.row).collect();
+    stored.extend(store_leading(tx, workspace, Method::Customer, by_customer).await?);
+    let follow_ons = follow_ons.into_iter().map(|event| event.row).collect();
+    stored.extend(follow_ons::store(tx, workspace, follow_ons).await?);
+    Ok(stored.into_iter().collect())
+}
 
-    let mut rows = attribute_by_customer(tx, workspace, by_customer).await?;
-    flag_duplicate_orders(tx, workspace, source, &mut rows).await?;
-    stored.extend(insert(tx, rows).await?);
-
-    for Event { mut row, .. } in follow_ons {
-        follow_ons::settle(tx, &mut row).await?;
-        stored.extend(db::events::insert(&mut *tx, std::slice::from_ref(&row)).await?);
+/// What a token says by itself: whose click it names, or that it is none of ours. Then nothing else is tried.
+fn with_token(app: &App, workspace: WorkspaceId, event: Event) -> Conversion {
+    let Event { mut row, token } = event;
+    match token::verify(&app.config.token_secrets, workspace, token.as_deref().unwrap_or_default()) {
+        Ok(click) => {
+            row.click_id = Some(click.uuid());
+            row.status = Status::PendingClick;
+        }
+        Err(token::InvalidToken) => refuse(&mut row, Reason::TokenInvalid),
     }
-    Ok(stored)
+    row
 }
 
 /// Stores leads and sales, and settles the follow-ons that came before them.
-async fn insert(tx: &mut PgConnection, rows: Vec<Conversion>) -> Result<Vec<Uuid>, ApiError> {
+async fn store_leading(
+    tx: &mut PgConnection,
+    workspace: WorkspaceId,
+    method: Method,
+    mut rows: Vec<Conversion>,
+) -> Result<Vec<Uuid>, ApiError> {
     if rows.is_empty() {
         return Ok(vec![]);
     }
+    for row in &mut rows {
+        row.tried = Some(method);
+    }
+    attribute(tx, workspace, method, &mut rows).await?;
     let ids = db::events::insert(&mut *tx, &rows).await?;
     let new: Vec<Conversion> = rows.into_iter().filter(|row| ids.contains(&row.id) && row.status.is_final()).collect();
     follow_ons::originals_settled(tx, &new).await?;
     Ok(ids)
 }
 
-async fn attribute_by_token(
-    app: &App,
-    tx: &mut PgConnection,
-    workspace: WorkspaceId,
-    events: Vec<Event>,
-) -> Result<Vec<Conversion>, ApiError> {
-    let mut rows = Vec::with_capacity(events.len());
-    for Event { mut row, token } in events {
-        match token::verify(&app.config.token_secrets, workspace, token.as_deref().unwrap_or_default()) {
-            Ok(click) => {
-                row.click_id = Some(click.uuid());
-                row.status = Status::PendingClick;
-            }
-            Err(token::InvalidToken) => refuse(&mut row, Reason::TokenInvalid),
-        }
-        rows.push(row);
-    }
-    settle_pending(tx, workspace, &mut rows, Method::Token).await?;
-    Ok(rows)
-}
-
-async fn attribute_by_customer(
-    tx: &mut PgConnection,
-    workspace: WorkspaceId,
-    events: Vec<Event>,
-) -> Result<Vec<Conversion>, ApiError> {
-    let mut rows: Vec<Conversion> = events.into_iter().map(|event| event.row).collect();
-    let asked: Vec<&Conversion> = rows.iter().filter(|row| row.customer_id.is_some()).collect();
-    let customers: Vec<&str> = asked.iter().filter_map(|row| row.customer_id.as_deref()).collect();
-    let times: Vec<At> = asked.iter().map(|row| row.occurred_at).collect();
-    let mut found = db::events::customer_clicks(&mut *tx, workspace, &customers, &times).await?.into_iter();
-    for row in &mut rows {
-        let click = if row.customer_id.is_some() { found.next().flatten() } else { None };
-        match click {
-            Some(click) => {
-                row.click_id = Some(click);
-                row.status = Status::PendingClick;
-            }
-            None => refuse(row, Reason::NoToken),
-        }
-    }
-    settle_pending(tx, workspace, &mut rows, Method::Customer).await?;
-    Ok(rows)
-}
-
-/// Settles those rows whose click is stored.
-async fn settle_pending(
-    tx: &mut PgConnection,
-    workspace: WorkspaceId,
-    rows: &mut [Conversion],
-    method: Method,
-) -> Result<(), ApiError> {
-    let pending: Vec<&mut Conversion> = rows.iter_mut().filter(|row| row.status == Status::PendingClick).collect();
-    let clicks: Vec<Uuid> = pending.iter().filter_map(|row| row.click_id).collect();
-    let times: Vec<At> = pending.iter().map(|row| row.occurred_at).collect();
-    let touches = db::events::touches(&mut *tx, workspace, &clicks, &times).await?;
-    for (row, touch) in pending.into_iter().zip(touches) {
-        if let Some(touch) = touch {
-            settle_by(row, method, &touch);
-        }
-    }
-    Ok(())
-}
-
-/// Flags each sale whose order the source has sold before, in the store or earlier in the batch.
+/// Flags each sale whose order the source has sold before, in the store or earlier in the batch. The orders are locked.
 async fn flag_duplicate_orders(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     source: SourceId,
-    rows: &mut [Conversion],
+    events: &mut [Event],
 ) -> Result<(), ApiError> {
-    let orders: Vec<String> =
-        rows.iter().filter(|row| row.r#type == EventType::Sale).filter_map(|row| row.order_id.clone()).collect();
+    let sales: Vec<&mut Conversion> =
+        events.iter_mut().map(|event| &mut event.row).filter(|row| row.r#type == EventType::Sale).collect();
+    let orders: Vec<String> = sales.iter().filter_map(|row| row.order_id.clone()).collect();
     if orders.is_empty() {
         return Ok(());
     }
     let orders: Vec<&str> = orders.iter().map(String::as_str).collect();
-    db::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
     let mut sold: HashSet<String> =
         db::events::sold_orders(&mut *tx, workspace, source.uuid(), &orders).await?.into_iter().collect();
-    for row in rows.iter_mut().filter(|row| row.r#type == EventType::Sale) {
+    for row in sales {
         if let Some(order) = &row.order_id
             && !sold.insert(order.clone())
         {

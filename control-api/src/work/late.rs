@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
@@ -10,7 +11,7 @@ use crate::{
     app::App,
     db::{
         self,
-        events::{Conversion, Reason, Status},
+        events::{Conversion, Method, Place, Reason, Status},
     },
     domain::{
         attribution::{PATIENCE_DAYS, refuse, settle_waiting},
@@ -19,51 +20,66 @@ use crate::{
     error::ApiError,
 };
 
-/// Conversions settled in one transaction.
-const STEP: i64 = 200;
+/// Conversions looked at in one transaction.
+const STEP: usize = 200;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
-    let mut pause = PAUSE;
-    while rest(&stop, pause).await {
-        pause = match sweep(&app).await {
-            Ok(settled) if settled == STEP => Duration::ZERO,
-            Ok(_) => PAUSE,
-            Err(error) => {
-                tracing::warn!(%error, "late attribution failed; trying again");
-                PAUSE
-            }
-        };
+    while rest(&stop, PAUSE).await {
+        if let Err(error) = sweep(&app).await {
+            tracing::warn!(%error, "late attribution failed; trying again");
+        }
     }
 }
 
-async fn sweep(app: &App) -> Result<i64, ApiError> {
-    let mut tx = app.db.begin().await?;
-    let overlooked = db::events::overlooked(&mut *tx, PATIENCE_DAYS, STEP).await?;
-    let count = i64::try_from(overlooked.len()).unwrap_or(STEP);
-    let patience = shared::Millis::DAY * i64::from(PATIENCE_DAYS);
-    let deadline = app.ambient.now().plus(-patience);
-    let (clicks, originals): (Vec<Conversion>, Vec<Conversion>) =
-        overlooked.into_iter().partition(|row| row.status == Status::PendingClick);
+/// Looks once at everything that waits for what is there, or has waited for too long. What still has to wait does not
+/// hold up what comes behind it.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep(app: &App) -> Result<(), ApiError> {
+    let mut place = Place::START;
+    loop {
+        let mut tx = app.db.begin().await?;
+        let overlooked = db::events::overlooked(&mut *tx, PATIENCE_DAYS, place, STEP).await?;
+        let Some(last) = overlooked.last() else { return Ok(()) };
+        place = Place::behind(last);
+        let full = overlooked.len() == STEP;
+        step(&mut tx, overlooked).await?;
+        tx.commit().await?;
+        if !full {
+            return Ok(());
+        }
+    }
+}
 
-    settle_waiting(&mut tx, clicks.clone()).await?;
-    follow_ons::settle_each(&mut tx, originals.clone()).await?;
-    // What is still pending now and has waited long enough is given up; `settle` leaves the rest alone.
-    let mut given_up: Vec<Conversion> = clicks
-        .into_iter()
-        .chain(originals)
-        .filter(|row| row.recorded_at.is_some_and(|at| at.millis() < deadline))
-        .collect();
-    for row in &mut given_up {
-        let reason =
-            if row.status == Status::PendingClick { Reason::ClickNotReceived } else { Reason::OriginalNotFound };
+async fn step(tx: &mut PgConnection, overlooked: Vec<Conversion>) -> Result<(), ApiError> {
+    // By the clock that wrote `recorded_at`.
+    let now = db::assignments::moment(&mut *tx).await?.millis();
+    let deadline = now.plus(-shared::Millis::DAY * i64::from(PATIENCE_DAYS));
+    let too_long = |row: &Conversion| row.recorded_at.is_some_and(|at| at.millis() < deadline);
+    let (clicks, originals): (Vec<_>, Vec<_>) =
+        overlooked.into_iter().partition(|row| row.status == Status::PendingClick);
+    let (customers, tokens): (Vec<_>, Vec<_>) = clicks.into_iter().partition(|row| row.tried == Some(Method::Customer));
+
+    let mut left = settle_waiting(tx, Method::Token, tokens).await?;
+    left.retain(too_long);
+    give_up(tx, &mut left, Reason::ClickNotReceived).await?;
+    follow_ons::originals_settled(tx, &left).await?;
+    // These wait for nothing but those, so they end when those do.
+    settle_waiting(tx, Method::Customer, customers).await?;
+    // So do follow-ons whose original is known; only what has none is given up.
+    let mut left = follow_ons::settle_each(tx, originals).await?;
+    left.retain(too_long);
+    give_up(tx, &mut left, Reason::OriginalNotFound).await
+}
+
+async fn give_up(tx: &mut PgConnection, rows: &mut [Conversion], reason: Reason) -> Result<(), ApiError> {
+    for row in rows.iter_mut() {
         refuse(row, reason);
     }
-    db::events::settle(&mut *tx, &given_up).await?;
-    let leading: Vec<Conversion> = given_up.into_iter().filter(|row| !row.r#type.is_follow_on()).collect();
-    follow_ons::originals_settled(&mut tx, &leading).await?;
-    tx.commit().await?;
-    Ok(count)
+    db::events::settle(&mut *tx, rows).await?;
+    Ok(())
 }

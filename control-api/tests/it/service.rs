@@ -277,13 +277,18 @@ pub struct Source {
 impl Source {
     /// Sends a body, signed now.
     pub async fn send(&self, body: &Value) -> Answer {
-        let (raw, at) = (body.to_string(), self.service.now());
+        self.send_raw(&body.to_string()).await
+    }
+
+    /// The same for a text that may be no JSON.
+    pub async fn send_raw(&self, raw: &str) -> Answer {
+        let at = self.service.now();
         let request = Request::post(format!("/v1/sources/{}/events", self.id))
             .header("webhook-id", "msg_1")
             .header("webhook-timestamp", at.seconds())
             .header("webhook-signature", webhook::sign(&self.secret, "msg_1", at, raw.as_bytes()))
             .header(header::CONTENT_TYPE, "application/json");
-        self.service.send(request.body(raw.into()).unwrap()).await
+        self.service.send(request.body(raw.to_owned().into()).unwrap()).await
     }
 
     /// Sends an event that must be accepted, and answers its result.

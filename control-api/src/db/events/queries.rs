@@ -1,31 +1,11 @@
-//! The statements of attribution.
+//! Storing conversions, and what their attribution is decided by.
 
 use shared::id::WorkspaceId;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{Conversion, EventType, Method, Reason, Status};
+use super::{Conversion, rows::conversions};
 use crate::time::At;
-
-/// One query of whole conversions: the columns are named once, here.
-macro_rules! conversions {
-    ($tail:literal $(, $argument:expr)* $(,)?) => {
-        sqlx::query_as!(
-            Conversion,
-            r#"select c.workspace_id, c.id, c.source_id, c.event_id, c.payload_hash, c.type as "type: EventType", c.event_name,
-               c.customer_id, c.order_id, c.original_event_id, c.amount_minor, c.currency, c.quantity,
-               c.occurred_at as "occurred_at: At", c.metadata, c.recorded_at as "recorded_at?: At", c.status as "status: Status",
-               c.method as "method: Method", c.reason as "reason: Reason", c.attributed_at as "attributed_at: At", c.click_id,
-               c.original_id, c.window_days, c.link_id, c.domain, c.slug, c.destination, c.assignment_id, c.partner_id,
-               c.partner_key, c.partner_name, c.program_id, c.program_key, c.program_name, c.utm_source, c.utm_medium,
-               c.utm_campaign, c.utm_term, c.utm_content, c.experiment, c.variant, c.country, c.bot_reason, c.terms_version,
-               c.reward_basis as "reward_basis: shared::reward::Basis", c.reward_rate_bps, c.reward_amount_minor,
-               c.reward_currency, c.hold_until as "hold_until: At", c.estimated_commission_minor, c.reversed_minor,
-               c.clawback_minor, c.flags "# + $tail
-            $(, $argument)*
-        )
-    };
-}
 
 /// What attribution needs of a click, and what held at the time of the event.
 #[derive(Debug, Clone)]
@@ -64,7 +44,7 @@ pub struct Touch {
 }
 
 /// For each pair of a click and the time of an event: the click, the window that counts for it, and the terms
-/// of its program in force then. Pairs whose click has not arrived are `None`.
+/// of its program in force then (an event that says it came just before its click counts as of the click). Pairs whose click has not arrived are `None`.
 ///
 /// # Errors
 /// The database's.
@@ -88,7 +68,8 @@ pub async fn touches(
            left join programs p on p.workspace_id = $1 and p.id = k.program_id
            left join lateral (
              select * from program_reward_terms t
-             where t.workspace_id = $1 and t.program_id = k.program_id and t.started_at <= i.occurred_at
+             where t.workspace_id = $1 and t.program_id = k.program_id
+               and t.started_at <= greatest(i.occurred_at, uuid_extract_timestamp(k.click_id))
              order by t.version desc limit 1
            ) t on true"#,
         workspace.uuid(),
@@ -138,43 +119,63 @@ pub async fn touches(
     Ok(touches)
 }
 
-/// For each pair of a customer and the time of an event: the latest click, up to then, of an attributed
-/// conversion of that customer.
+/// What decides about an event without a token.
+#[derive(Debug, Clone, Copy)]
+pub struct CustomerTouch {
+    /// The click.
+    pub click_id: Uuid,
+    /// Whether it is known to lead to a partner; else that is still open.
+    pub attributed: bool,
+}
+
+/// For each event without a token: the latest click, up to its time, that led its customer to a lead or sale received
+/// before it (or with it). Touches that turned out to be nobody's don't count; those that are still open do.
 ///
 /// # Errors
 /// The database's.
-pub async fn customer_clicks(
+pub async fn customer_touches(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
-    customers: &[&str],
-    occurred: &[At],
-) -> sqlx::Result<Vec<Option<Uuid>>> {
-    let times: Vec<_> = occurred.iter().map(|at| at.0).collect();
-    sqlx::query_scalar!(
-        r#"select (
-             select c.click_id from conversions c
-             where c.workspace_id = $1 and c.customer_id = i.customer_id and c.status = 'attributed' and c.click_id is not null
+    events: &[&Conversion],
+) -> sqlx::Result<Vec<Option<CustomerTouch>>> {
+    let customers: Vec<Option<&str>> = events.iter().map(|event| event.customer_id.as_deref()).collect();
+    let occurred: Vec<_> = events.iter().map(|event| event.occurred_at.0).collect();
+    let recorded: Vec<_> = events.iter().map(|event| event.recorded_at.map(|at| at.0)).collect();
+    let rows = sqlx::query!(
+        r#"select t.click_id as "click_id?", t.attributed as "attributed?"
+           from unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) with ordinality
+             as i (customer_id, occurred_at, recorded_at, n)
+           left join lateral (
+             select c.click_id, c.status = 'attributed' as attributed from conversions c
+             where c.workspace_id = $1 and c.customer_id = i.customer_id and c.click_id is not null
+               and (c.status = 'attributed' and c.method = 'token' or c.status = 'pending_click' and c.tried = 'token')
                and uuid_extract_timestamp(c.click_id) <= i.occurred_at
-             order by c.click_id desc limit 1
-           )
-           from unnest($2::text[], $3::timestamptz[]) with ordinality as i (customer_id, occurred_at, n) order by i.n"#,
+               and c.recorded_at <= coalesce(i.recorded_at, now())
+             order by c.click_id desc, attributed desc limit 1
+           ) t on true
+           order by i.n"#,
         workspace.uuid(),
-        customers as _,
-        &times,
+        &customers as _,
+        &occurred,
+        &recorded as _,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let touch = |(click_id, attributed)| CustomerTouch { click_id, attributed };
+    Ok(rows.into_iter().map(|row| row.click_id.zip(row.attributed).map(touch)).collect())
 }
 
 /// Takes turns with every other transaction that stores a sale of one of these orders, so that the second of
-/// two sees the first.
+/// two sees the first. Orders share a bounded number of locks, because all transactions together have room for
+/// some thousands only.
 ///
 /// # Errors
 /// The database's.
 pub async fn lock_orders(db: impl PgExecutor<'_>, source: Uuid, orders: &[&str]) -> sqlx::Result<()> {
     sqlx::query!(
         "select pg_advisory_xact_lock(h) from (
-           select distinct hashtextextended($1::text || order_id, 0) h from unnest($2::text[]) order_id order by 1
+           select distinct hashtextextended($1::text || abs(hashtext(order_id) % 128), 0) h
+           from unnest($2::text[]) order_id order by 1
          ) orders",
         source.to_string(),
         orders as _,
@@ -213,13 +214,13 @@ pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Resul
     let rows = serde_json::to_value(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query_scalar!(
         "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
-           original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, reason, attributed_at,
+           original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, tried, reason, attributed_at,
            click_id, original_id, window_days, link_id, domain, slug, destination, assignment_id, partner_id, partner_key,
            partner_name, program_id, program_key, program_name, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
            experiment, variant, country, bot_reason, terms_version, reward_basis, reward_rate_bps, reward_amount_minor,
            reward_currency, hold_until, estimated_commission_minor, reversed_minor, clawback_minor, flags)
          select workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
-           original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, reason,
+           original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, tried, reason,
            case when status in ('attributed', 'unattributed') then now() end,
            click_id, original_id, window_days, link_id, domain, slug, destination, assignment_id, partner_id, partner_key,
            partner_name, program_id, program_key, program_name, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
@@ -283,136 +284,5 @@ pub async fn by_event(
         events as _,
     )
     .fetch_all(db)
-    .await
-}
-
-/// One conversion, locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
-pub async fn lock(db: impl PgExecutor<'_>, workspace: Uuid, id: Uuid) -> sqlx::Result<Option<Conversion>> {
-    conversions!("from conversions c where c.workspace_id = $1 and c.id = $2 for update of c", workspace, id)
-        .fetch_optional(db)
-        .await
-}
-
-/// The conversions that wait for one of these clicks, locked in the order of their ids.
-///
-/// # Errors
-/// The database's.
-pub async fn waiting_for_clicks(
-    db: impl PgExecutor<'_>,
-    workspaces: &[Uuid],
-    clicks: &[Uuid],
-) -> sqlx::Result<Vec<Conversion>> {
-    conversions!(
-        "from conversions c join unnest($1::uuid[], $2::uuid[]) as k (workspace_id, click_id)
-           on c.workspace_id = k.workspace_id and c.click_id = k.click_id
-         where c.status = 'pending_click' order by c.workspace_id, c.id for update of c",
-        workspaces,
-        clicks,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Conversions that wait although what they wait for is stored, or have waited too long: what concurrent
-/// transactions could not see of each other. Locked; those that somebody else works on are skipped.
-///
-/// # Errors
-/// The database's.
-pub async fn overlooked(db: impl PgExecutor<'_>, patience_days: i32, limit: i64) -> sqlx::Result<Vec<Conversion>> {
-    conversions!(
-        "from conversions c
-         where c.attributed_at is null and (
-             c.recorded_at < now() - make_interval(days => $1)
-             or (c.status = 'pending_click'
-                 and exists (select 1 from clicks k where k.workspace_id = c.workspace_id and k.click_id = c.click_id))
-             or (c.status = 'pending_original'
-                 and exists (select 1 from conversions o where o.workspace_id = c.workspace_id and o.event_id = c.original_event_id
-                     and o.type in ('lead', 'sale') and o.attributed_at is not null))
-             or (c.status = 'pending_original' and c.original_event_id is null
-                 and exists (select 1 from conversions o where o.workspace_id = c.workspace_id and o.order_id = c.order_id
-                     and o.type in ('lead', 'sale') and o.attributed_at is not null))
-         )
-         order by c.workspace_id, c.id limit $2 for update of c skip locked",
-        patience_days,
-        limit,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// The follow-ons that wait for one of these originals, locked. Those that somebody else works on are
-/// skipped: that transaction waits for the original, and then sees it settled.
-///
-/// # Errors
-/// The database's.
-pub async fn waiting_for_originals(
-    db: impl PgExecutor<'_>,
-    workspace: Uuid,
-    events: &[&str],
-    orders: &[&str],
-) -> sqlx::Result<Vec<Conversion>> {
-    conversions!(
-        "from conversions c
-         where c.workspace_id = $1 and c.status = 'pending_original'
-           and (c.original_event_id = any($2) or (c.original_event_id is null and c.order_id = any($3)))
-         order by c.id for update of c skip locked",
-        workspace,
-        events as _,
-        orders as _,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// What a follow-on may reverse, the best first: by the event it names, else by its order; its own source
-/// before others, and for orders sales before leads.
-///
-/// # Errors
-/// The database's.
-pub async fn originals(db: impl PgExecutor<'_>, follow_on: &Conversion) -> sqlx::Result<Vec<Conversion>> {
-    conversions!(
-        "from conversions c
-         where c.workspace_id = $1 and c.type in ('lead', 'sale') and c.id <> $2
-           and case when $3::text is not null then c.event_id = $3 else c.order_id = $4 end
-         order by c.source_id <> $5, case when $3::text is null then c.type = 'lead' else false end, c.id",
-        follow_on.workspace_id,
-        follow_on.id,
-        follow_on.original_event_id,
-        follow_on.order_id,
-        follow_on.source_id,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// What has been reversed of an original so far in a currency, and taken back of its commission.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SoFar {
-    /// Minor units.
-    pub reversed_minor: i64,
-    /// Minor units.
-    pub clawback_minor: i64,
-    /// Follow-ons that count.
-    pub count: i64,
-}
-
-/// What has been reversed of an original so far. The original must be locked.
-///
-/// # Errors
-/// The database's.
-pub async fn so_far(db: impl PgExecutor<'_>, original: &Conversion) -> sqlx::Result<SoFar> {
-    sqlx::query_as!(
-        SoFar,
-        r#"select least(coalesce(sum(reversed_minor), 0), 9223372036854775807)::bigint as "reversed_minor!",
-           coalesce(sum(clawback_minor), 0)::bigint as "clawback_minor!", count(*) as "count!"
-           from conversions where workspace_id = $1 and original_id = $2 and currency is not distinct from $3"#,
-        original.workspace_id,
-        original.id,
-        original.currency,
-    )
-    .fetch_one(db)
     .await
 }

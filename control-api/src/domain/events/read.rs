@@ -21,6 +21,7 @@ const MAX_AHEAD_MILLIS: i64 = 5 * Millis::MINUTE;
 const MAX_AGE_MILLIS: i64 = 730 * Millis::DAY;
 
 /// An event that reads well, with its click token.
+#[derive(Clone)]
 pub(super) struct Event {
     pub(super) row: Conversion,
     pub(super) token: Option<String>,
