@@ -46,6 +46,7 @@ kinds! {
     Assignment, AssignmentId, "asg", "one period in which a link belonged to a partner.";
     Click, ClickId, "clk", "a click.";
     Source, SourceId, "src", "a source of signed conversion events.";
+    SourceSecret, SourceSecretId, "sec", "a secret of a source.";
     Conversion, ConversionId, "cnv", "a stored conversion event.";
     Export, ExportId, "exp", "an export job.";
     Note, NoteId, "note", "a note on a partner.";

@@ -3,6 +3,8 @@
 //! Signed are the raw bytes `{webhook-id}.{webhook-timestamp}.{body}` with HMAC-SHA256 and the base64 part
 //! of a `whsec_…` secret. The header `webhook-signature` may hold several signatures, separated by spaces.
 
+pub mod diagnosis;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -18,7 +20,7 @@ pub const SECRET_PREFIX: &str = "whsec_";
 /// Signatures looked at in one header; the rest is ignored, so that the work stays bounded.
 const MAX_SIGNATURES: usize = 10;
 /// The longest `webhook-id`, in bytes.
-const MAX_ID: usize = 255;
+pub const MAX_ID: usize = 255;
 
 /// A source's secret, decoded.
 #[derive(Clone)]

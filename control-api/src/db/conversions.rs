@@ -141,6 +141,14 @@ pub struct Filter {
     pub statuses: Vec<String>,
     /// Attributed ones in this state of review.
     pub review: Option<ReviewStatus>,
+    /// Sent by this source.
+    pub source: Option<SourceId>,
+    /// The event of this id, of any source.
+    pub event: Option<String>,
+    /// Of this order.
+    pub order: Option<String>,
+    /// Of this customer.
+    pub customer: Option<String>,
 }
 
 /// A page of conversions, by the order in which they arrived.
@@ -166,8 +174,12 @@ pub async fn list(
              p.relationship is distinct from 'approved' or p.status is distinct from 'active'
              or c.bot_reason is not null or c.reward_basis is null or c.flags <> '{}' or f.found
            ))
-           and ($11::uuid is null or c.id < $11)
-           order by c.id desc limit $12"#,
+           and ($11::uuid is null or c.source_id = $11)
+           and ($12::text is null or c.event_id = $12)
+           and ($13::text is null or c.order_id = $13)
+           and ($14::text is null or c.customer_id = $14)
+           and ($15::uuid is null or c.id < $15)
+           order by c.id desc limit $16"#,
         scope.workspace.uuid(),
         scope.as_of.map(|at| at.0),
         scope.from.0,
@@ -178,6 +190,10 @@ pub async fn list(
         filter.kind.map(EventType::as_str),
         &filter.statuses,
         filter.review.map(|review| review == ReviewStatus::Review),
+        filter.source.map(SourceId::uuid),
+        filter.event,
+        filter.order,
+        filter.customer,
         page.before_uuid(),
         page.fetch(),
     )

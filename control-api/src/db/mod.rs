@@ -1,5 +1,6 @@
 //! SQL, checked against the migrations at compile time. Every function of tenant data takes the workspace.
 
+pub mod activity;
 pub mod api_keys;
 pub mod assignments;
 pub mod audit;
@@ -7,6 +8,7 @@ pub mod clicks;
 pub mod conversions;
 pub mod domains;
 pub mod events;
+pub mod explain;
 pub mod exports;
 pub mod idempotency;
 pub mod links;
@@ -17,6 +19,7 @@ pub mod programs;
 pub mod records;
 pub mod reports;
 pub mod rollups;
+pub mod source_test;
 pub mod sources;
 pub mod workspaces;
 

@@ -3,6 +3,7 @@
 
 mod outcome;
 mod read;
+mod rehearsal;
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub use outcome::{AttributedLink, Attribution, EventResult, Outcome};
 use read::Event;
+pub use rehearsal::{Rehearsed, TokenState, rehearse};
 
 use super::{
     attribution::{refuse, settle_by},
@@ -33,6 +35,43 @@ use crate::{
 
 /// The most events in one request.
 pub const MAX_BATCH: usize = 1_000;
+
+/// The events of a body.
+pub enum Sent {
+    /// One, on its own.
+    One(Value),
+    /// A batch of 1 to [`MAX_BATCH`].
+    Batch(Vec<Value>),
+}
+
+impl Sent {
+    /// Reads a body's shape; the events themselves are read one by one.
+    ///
+    /// # Errors
+    /// 422 where a batch is none, or has too few or too many events.
+    pub fn read(mut body: Value) -> Result<Self, ApiError> {
+        let alone = body.as_object().is_some_and(|object| object.len() == 1);
+        match body.get_mut("events").map(Value::take) {
+            None => Ok(Self::One(body)),
+            Some(Value::Array(events)) if (1..=MAX_BATCH).contains(&events.len()) => {
+                if alone {
+                    Ok(Self::Batch(events))
+                } else {
+                    Err(ApiError::field("", "unknown_field", "a batch holds `events` and nothing else"))
+                }
+            }
+            Some(Value::Array(_)) => Err(ApiError::field("/events", "length", "must have 1 to 1,000 events")),
+            Some(_) => Err(ApiError::field("/events", "type", "must be a list of events")),
+        }
+    }
+}
+
+/// An event id that stands for another event already.
+fn conflict(event_id: &str) -> ApiError {
+    let detail =
+        format!("event_id {event_id} was used for another event of this source; send the correction under a new id");
+    ApiError::Conflict { code: "event_id_conflict", detail }
+}
 
 /// Stores events of one source in one transaction: the good ones are kept, the bad ones named.
 ///
@@ -89,10 +128,7 @@ pub async fn ingest(
         } else if row.payload_hash == hash {
             Outcome::Duplicate(row)
         } else {
-            let detail = format!(
-                "event_id {event_id} was used for another event of this source; send the correction under a new id"
-            );
-            let error = ApiError::Conflict { code: "event_id_conflict", detail };
+            let error = conflict(&event_id);
             Outcome::Rejected { event_id: Some(event_id), error }
         });
     }

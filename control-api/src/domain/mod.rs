@@ -1,5 +1,6 @@
 //! Rules and transactions, where a resource has any. Plain reads go from route to db.
 
+pub mod activity;
 pub mod assignments;
 pub mod attribution;
 pub mod clicks;
@@ -8,6 +9,7 @@ pub mod csv;
 pub mod data_keys;
 pub mod erasure;
 pub mod events;
+pub mod explain;
 pub mod follow_ons;
 pub mod keys;
 pub mod links;
@@ -16,4 +18,5 @@ pub mod programs;
 pub mod qr;
 pub mod records;
 pub mod reports;
+pub mod source_test;
 pub mod sources;

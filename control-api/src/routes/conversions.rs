@@ -235,6 +235,10 @@ impl From<Row> for Conversion {
     ("to" = Option<String>, Query, description = "Occurred before"),
     ("attribution" = Option<String>, Query, description = "`attributed`, `pending_click`, `pending_original`, `unattributed`, or `pending` for both kinds"),
     ("review_status" = Option<String>, Query, description = "`ready` or `review`; only attributed ones have one"),
+    ("source" = Option<String>, Query, description = "Id of the source that sent it"),
+    ("event_id" = Option<String>, Query, description = "Your id of the event; each source may have one of that id"),
+    ("order_id" = Option<String>, Query, description = "Your id of the order"),
+    ("customer_id" = Option<String>, Query, description = "Your id of the customer"),
     ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
@@ -251,16 +255,31 @@ async fn list(
         to: params.word::<Bound>("to"),
         partner: params.word("partner"),
         program: params.word("program"),
-        link: params.get("link", |text| text.parse().map_err(|error: shared::id::IdError| error.to_string())),
+        link: params.get("link", id),
         ..Asked::default()
     };
-    let filter =
-        Filter { kind: params.word("type"), statuses: statuses(&mut params), review: params.word("review_status") };
+    let filter = Filter {
+        kind: params.word("type"),
+        statuses: statuses(&mut params),
+        review: params.word("review_status"),
+        source: params.get("source", id),
+        event: params.text("event_id"),
+        order: params.text("order_id"),
+        customer: params.text("customer_id"),
+    };
     let page: PageQuery<Kind> = PageQuery::read(&mut params);
     params.finish()?;
     let scope = asked.resolve(&app, auth.workspace, Place::Query).await?;
+    if let Some(source) = filter.source {
+        db::sources::get(&app.db, auth.workspace, source).await?.ok_or(ApiError::NotFound("source"))?;
+    }
     let rows = db::conversions::list(&app.db, &scope, &filter, &page).await?;
     Ok(Json(Page::cut(rows.into_iter().map(Conversion::from).collect(), &page, |conversion| conversion.id)))
+}
+
+/// Reads an id in a query.
+fn id<K: shared::id::Kind>(text: &str) -> Result<shared::Id<K>, String> {
+    text.parse().map_err(|error: shared::id::IdError| error.to_string())
 }
 
 /// The states a list shows: all, unless `attribution` names one or `pending`.

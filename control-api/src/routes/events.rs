@@ -20,7 +20,7 @@ use crate::{
     db,
     domain::{
         self,
-        events::{EventResult, MAX_BATCH, Outcome},
+        events::{EventResult, Outcome, Sent},
     },
     error::ApiError,
     http::{body, limits::Visitor, path::Path},
@@ -34,7 +34,7 @@ pub fn router() -> OpenApiRouter<App> {
 /// An event, or `{"events": […]}` with up to 1,000 of them.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Describes a body that is read field by field.
-struct NewEvent {
+pub(super) struct NewEvent {
     /// Unique in the source, for ever; 1 to 255 characters.
     #[schema(example = "evt_1001")]
     event_id: String,
@@ -119,25 +119,19 @@ async fn ingest(
     if let Err(error) = db::sources::note_use(&app.db, found.workspace, source).await {
         tracing::warn!(%error, "noting the use of a source");
     }
-    let value = body::parse(&raw)?;
-    match value.get("events") {
-        None => {
-            let mut outcomes = domain::events::ingest(&app, found.workspace, source, &[value]).await?;
+    match Sent::read(body::parse(&raw)?)? {
+        Sent::One(event) => {
+            let mut outcomes = domain::events::ingest(&app, found.workspace, source, &[event]).await?;
             match outcomes.pop() {
                 Some(Outcome::Rejected { error, .. }) => Err(error),
                 Some(outcome) => Ok((StatusCode::OK, Json(EventResult::from(outcome))).into_response()),
                 None => Err(ApiError::Internal(anyhow::anyhow!("an event without an outcome"))),
             }
         }
-        Some(Value::Array(events)) if (1..=MAX_BATCH).contains(&events.len()) => {
-            if value.as_object().is_some_and(|object| object.len() > 1) {
-                return Err(ApiError::field("", "unknown_field", "a batch holds `events` and nothing else"));
-            }
-            let outcomes = domain::events::ingest(&app, found.workspace, source, events).await?;
+        Sent::Batch(events) => {
+            let outcomes = domain::events::ingest(&app, found.workspace, source, &events).await?;
             let results = outcomes.into_iter().map(EventResult::from).collect();
             Ok((StatusCode::OK, Json(BatchResults { results })).into_response())
         }
-        Some(Value::Array(_)) => Err(ApiError::field("/events", "length", "must have 1 to 1,000 events")),
-        Some(_) => Err(ApiError::field("/events", "type", "must be a list of events")),
     }
 }

@@ -1,6 +1,7 @@
 //! One module per resource: parse, call, answer. Each offers a `router()` that names its paths once, for
 //! serving and for the OpenAPI document.
 
+pub mod activity;
 pub mod api_keys;
 pub mod assignments;
 pub mod audit;
@@ -8,12 +9,14 @@ pub mod conversions;
 pub mod docs;
 pub mod domains;
 pub mod events;
+pub mod explain;
 pub mod exports;
 pub mod internal;
 pub mod links;
 pub mod partners;
 pub mod programs;
 pub mod reports;
+pub mod source_test;
 pub mod sources;
 pub mod system;
 pub mod workspaces;

@@ -206,7 +206,8 @@ async fn the_list_filters_by_the_review_that_rows_show(pool: PgPool) {
     let statuses: Vec<String> = Status::TEXTS.iter().map(|&text| text.to_owned()).collect();
     let mut found = vec![];
     for review in [ReviewStatus::Ready, ReviewStatus::Review] {
-        let filter = ListFilter { kind: None, statuses: statuses.clone(), review: Some(review) };
+        let filter =
+            ListFilter { kind: None, statuses: statuses.clone(), review: Some(review), ..ListFilter::default() };
         let rows = conversions::list(&mut *db, &scope(), &filter, &page).await.unwrap();
         for row in &rows {
             assert_eq!(review_status(&review_reasons(row)), review, "{}", row.event_id);

@@ -12,6 +12,7 @@ mod everything;
 mod export_columns;
 mod export_http;
 mod export_s3;
+mod explain;
 mod exports;
 mod isolation;
 mod limits;
@@ -24,6 +25,7 @@ mod routes;
 mod secrets;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
+mod source_test;
 mod story;
 mod wire;
 mod world;
