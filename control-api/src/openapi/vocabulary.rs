@@ -52,11 +52,11 @@ fn id(prefix: &str) -> Value {
 }
 
 fn partner() -> Value {
-    json!({"pattern": format!("^(prt_{SUFFIX}|key:[^\\u0000]+|ext:[^\\u0000]+)$"), "maxLength": 300, "example": "key:nomura"})
+    json!({"pattern": format!("^(prt_{SUFFIX}|key:[^\\u0000]+|ext:[^\\u0000]+)$"), "maxLength": 259, "example": "key:nomura"})
 }
 
 fn program() -> Value {
-    json!({"pattern": format!("^(prg_{SUFFIX}|key:[^\\u0000]+|ext:[^\\u0000]+)$"), "maxLength": 300, "example": "key:creators"})
+    json!({"pattern": format!("^(prg_{SUFFIX}|key:[^\\u0000]+|ext:[^\\u0000]+)$"), "maxLength": 259, "example": "key:creators"})
 }
 
 /// A moment, or a day in a time zone.
@@ -125,7 +125,10 @@ fn bounds(owner: &str, name: &str) -> Option<Value> {
         (_, "note") => lines(2_000),
         (_, "contact_email" | "support_email") => json!({"format": "email", "maxLength": 254}),
         (_, "hostname") => json!({"format": "idn-hostname", "minLength": 1, "maxLength": 253}),
-        (_, "domain") => json!({"minLength": 1, "maxLength": 253, "pattern": "^[^\\u0000]+$"}),
+        (_, "domain") => json!({
+            "anyOf": [{"format": "idn-hostname", "maxLength": 253}, {"pattern": format!("^dom_{SUFFIX}$")}],
+            "example": "go.acme.com",
+        }),
         (_, "destination") => json!({"format": "uri", "maxLength": 2_000}),
         (_, name) if name.ends_with("_url") => json!({"format": "uri", "maxLength": 2_000}),
         (_, name) if name.ends_with("_at") => json!({"format": "date-time"}),
@@ -222,8 +225,13 @@ pub(super) fn parameter(path: &str, parameter: &mut Value) {
         "as_of" => Some(json!({"format": "date-time"})),
         "tz" => Some(json!({"minLength": 1, "example": "Europe/Berlin"})),
         "country" => Some(json!({"pattern": "^[A-Za-z0-9]{2}$", "example": "DE"})),
-        "q" | "tag" | "object" | "object_type" | "action" | "actor" => {
-            Some(json!({"minLength": 1, "maxLength": 500, "pattern": "^[^\\u0000]+$"}))
+        "object" => Some(json!({
+            "pattern": format!("^(ws|key|prg|prt|note|dom|lnk|asg|src|exp)_{SUFFIX}$"),
+            "example": format!("prt_{EXAMPLE}"),
+        })),
+        "actor" => Some(json!({"pattern": format!("^(operator|key_{SUFFIX})$"), "example": "operator"})),
+        "q" | "tag" | "object_type" | "action" => {
+            Some(json!({"minLength": 1, "maxLength": 2_000, "pattern": "^[^\\u0000]+$"}))
         }
         "status" => Some(json!({"enum": statuses(path)})),
         "attribution" => {
@@ -242,7 +250,11 @@ pub(super) fn parameter(path: &str, parameter: &mut Value) {
 }
 
 fn statuses(path: &str) -> Vec<&'static str> {
-    let words = if path == "/v1/domains" { DomainStatus::TEXTS } else { Status::TEXTS };
+    let words = match path {
+        "/v1/domains" => DomainStatus::TEXTS,
+        "/v1/sources" => SourceStatus::TEXTS,
+        _ => Status::TEXTS,
+    };
     words.iter().copied().chain(["all"]).collect()
 }
 
