@@ -27,7 +27,7 @@ async fn the_quick_start_ends_in_a_report() {
         r#""label":"Nomura Travels""#,
         r#""net_minor":4999"#,
         // 10 % of it, half-even.
-        r#""estimated_reward":[{"amount_minor":500,"currency":"USD"}]"#,
+        r#""estimated_reward":[{"currency":"USD","amount_minor":500}]"#,
     ] {
         assert!(said.contains(shown), "{shown} is missing in\n{said}\n{complained}");
     }
