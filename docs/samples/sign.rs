@@ -22,6 +22,8 @@ async fn send(event_id: &str, event: &serde_json::Value) -> Result<reqwest::Resp
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // Only where reqwest was built without a TLS provider (`rustls-no-provider`).
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let event = serde_json::json!({
         "event_id": "order-1001", "type": "sale", "order_id": "1001", "amount_minor": 4999, "currency": "USD",
     });
