@@ -58,10 +58,11 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
         (key, "403", "`role_forbidden`, `plan_required` or `access_disabled`"),
         (path.contains('{'), "404", "`not_found`"),
         (method == "patch", "412", "`version_mismatch`: read it again and repeat the change"),
+        (body, "408", "`request_timeout`: the body took over 30 s to arrive"),
         (body, "413", "`payload_too_large`: over 1 MiB"),
         (body, "415", "`unsupported_media_type`"),
         (body || given("query") || given("header"), "422", "`validation_failed`"),
-        (key, "429", "`rate_limited`; `Retry-After` tells when to try again"),
+        (path.starts_with("/v1/"), "429", "`rate_limited`; `Retry-After` tells when to try again"),
         (true, "503", "`unavailable`: try again after `Retry-After`"),
     ];
     let Some(responses) = operation["responses"].as_object_mut() else { return };

@@ -32,8 +32,21 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
             "*",
         );
     }
+    leave_out(operation);
     if method == "patch" {
         patch(operation, schemas);
+    }
+}
+
+/// A body that may be left out: utoipa also lets it be `null`, which is no object.
+fn leave_out(operation: &mut Value) {
+    let contents = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut);
+    for (_, content) in contents.into_iter().flatten() {
+        let either = content["schema"]["oneOf"].as_array();
+        let body = either.filter(|all| all.iter().any(|one| one["type"] == "null"));
+        if let Some(body) = body.and_then(|all| all.iter().find(|one| one["type"] != "null")).cloned() {
+            content["schema"] = body;
+        }
     }
 }
 
