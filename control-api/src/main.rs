@@ -88,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.
         Command::Openapi => {
-            println!("{}", control_api::openapi::document().to_pretty_json()?);
+            println!("{}", serde_json::to_string_pretty(&control_api::openapi::document())?);
             Ok(())
         }
     }

@@ -1,18 +1,17 @@
 //! The OpenAPI document, made of the routes themselves.
 //!
-//! A route names what is its own: its answers, and the refusals that only it knows. What holds for every route
-//! of a kind (a key is needed, a body may be malformed, the service may be out of reach) is added here, once.
+//! A route names what is its own: its body, its answers, and the refusals that only it knows. What holds wherever
+//! it occurs stands here once, and is added to every operation: what a name such as `currency` or `partner` stands
+//! for ([`vocabulary`]), how bodies are read ([`requests`]), how a request may end ([`answers`]). So a new route is
+//! described in full by naming its fields as the others do. Never here: what a single route does.
 
-use utoipa::{
-    Modify, OpenApi, ToSchema as _,
-    openapi::{
-        Content, PathItem, Ref, RefOr, Response,
-        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-        request_body::RequestBody,
-        schema::{ObjectBuilder, Schema, SchemaType, Type},
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
-};
+mod answers;
+mod examples;
+mod requests;
+mod vocabulary;
+
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{app::App, error::Problem};
@@ -25,22 +24,9 @@ use crate::{app::App, error::Problem};
                        Times are RFC 3339 in UTC with milliseconds; money is an integer in minor units with an \
                        ISO 4217 code; errors are RFC 9457 problem documents with a stable `code`."
     ),
-    components(schemas(Problem)),
-    modifiers(&Security),
+    components(schemas(Problem))
 )]
 struct Base;
-
-struct Security;
-
-impl Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let components = document.components.get_or_insert_default();
-        for (name, about) in [("api_key", "A workspace's API key, `nim_…`"), ("operator_key", "The operator's key")] {
-            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build();
-            components.add_security_scheme(name, SecurityScheme::Http(scheme));
-        }
-    }
-}
 
 /// A router that begins the document.
 pub fn base() -> OpenApiRouter<App> {
@@ -49,89 +35,131 @@ pub fn base() -> OpenApiRouter<App> {
 
 /// The document.
 #[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    complete(crate::router::api().split_for_parts().1)
+pub fn document() -> Value {
+    complete(&crate::router::api().split_for_parts().1)
 }
 
-/// Adds to every operation what holds for all of its kind, and gives every refusal the problem document as its
-/// body. What a route says itself stands.
+/// What the tags hold together, in the order in which a reader meets them.
+const TAGS: [(&str, &str); 14] = [
+    ("workspaces", "The operator makes workspaces; their admins read and change their own."),
+    ("api keys", "Keys of a workspace, shown once."),
+    ("domains", "Hostnames of short links."),
+    ("programs", "What partners take part in, with defaults for links and reward terms."),
+    ("partners", "Affiliates, creators, agencies: who brings visitors."),
+    ("links", "Short links and their QR codes."),
+    ("assignments", "Which partner a link belongs to, now and before."),
+    ("sources", "Servers that send signed events, and their secrets."),
+    ("events", "The door of the customers' servers: signed conversion events."),
+    ("conversions", "Accepted events, and what became of them."),
+    ("reports", "Clicks and conversions, summed."),
+    ("exports", "Files for finance."),
+    ("audit", "Every change of the setup."),
+    ("system", "Health."),
+];
+
+/// Completes what the routes say of themselves.
 #[must_use]
-pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    for (path, item) in &mut document.paths.paths {
-        let PathItem { get, put, post, delete, patch, .. } = item;
-        for operation in [get.as_mut(), put.as_mut(), delete.as_mut()].into_iter().flatten() {
-            common(path, operation);
-        }
-        if let Some(operation) = post {
-            common(path, operation);
-            if let Some(RefOr::T(body)) = &mut operation.request_body {
-                leave_out(body);
-            }
-            header(operation, "Idempotency-Key", "At most 255 characters, kept 24 h: repeats the first answer");
-        }
-        if let Some(operation) = patch {
-            common(path, operation);
-            header(operation, "If-Match", "The `version` that is changed, as the `ETag` gives it");
-        }
+pub fn complete(declared: &utoipa::openapi::OpenApi) -> Value {
+    let mut document = serde_json::to_value(declared).unwrap_or_default();
+    document["servers"] = json!([{"url": "/", "description": "The service that answers this document"}]);
+    document["tags"] = TAGS.iter().map(|(name, about)| json!({"name": name, "description": about})).collect();
+    document["components"]["securitySchemes"] = security_schemes();
+
+    let mut paths = document["paths"].take();
+    let mut schemas = document["components"]["schemas"].take();
+    flatten(&mut schemas);
+    for (path, method, operation) in operations(&mut paths) {
+        name(operation);
+        requests::complete(path, method, operation, &mut schemas);
     }
+    requests::close(&paths, &mut schemas);
+    answers::complete_schemas(&paths, &mut schemas);
+    vocabulary::describe(&mut schemas);
+    for (path, method, operation) in operations(&mut paths) {
+        answers::complete(path, method, operation, &schemas);
+        examples::add(operation, &schemas);
+    }
+    answers::link(&mut paths);
+    document["paths"] = paths;
+    document["components"]["schemas"] = schemas;
     document
 }
 
-fn common(path: &str, operation: &mut Operation) {
-    let key = operation.security.as_ref().is_some_and(|all| !all.is_empty());
-    let body = operation.request_body.is_some();
-    let is_query = |given: &RefOr<Parameter>| matches!(given, RefOr::T(p) if p.parameter_in == ParameterIn::Query);
-    let query = operation.parameters.iter().flatten().any(is_query);
-    let may_end = [
-        (body, "400", "`invalid_json`"),
-        (key, "401", "`unauthorized`"),
-        (key, "403", "`role_forbidden`, `plan_required` or `access_disabled`"),
-        (path.contains('{'), "404", "`not_found`"),
-        (body, "408", "`request_timeout`: the body took over 30 s to arrive"),
-        (body, "413", "`payload_too_large`: over 1 MiB"),
-        (body, "415", "`unsupported_media_type`"),
-        (body || query, "422", "`validation_failed`"),
-        (path.starts_with("/v1/"), "429", "`rate_limited`; `Retry-After` tells when to try again"),
-        (true, "503", "`unavailable`: try again after `Retry-After`"),
-    ];
-    let responses = &mut operation.responses.responses;
-    for (_, status, description) in may_end.into_iter().filter(|(applies, ..)| *applies) {
-        responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(Response::new(description)));
-    }
-    for (status, response) in responses {
-        if let RefOr::T(response) = response
-            && status.starts_with(['4', '5'])
-            && response.content.is_empty()
-        {
-            let problem = Ref::from_schema_name(Problem::name());
-            response.content.insert("application/problem+json".to_owned(), RefOr::T(Content::new(Some(problem))));
-        }
+fn security_schemes() -> Value {
+    json!({
+        "api_key": {"type": "http", "scheme": "bearer", "description": "A workspace's API key, `nim_…`"},
+        "operator_key": {"type": "http", "scheme": "bearer", "description": "The operator's key"},
+        "signature": {
+            "type": "apiKey", "in": "header", "name": "webhook-signature",
+            "description": "[Standard Webhooks](https://www.standardwebhooks.com): one or more of `v1,<base64>`, \
+                separated by spaces, each the HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{raw body}`. The key \
+                is what the base64 behind `whsec_` of the source's secret stands for.",
+        },
+    })
+}
+
+/// Every operation with its path and method.
+fn operations(paths: &mut Value) -> impl Iterator<Item = (&str, &str, &mut Value)> {
+    paths.as_object_mut().into_iter().flatten().flat_map(|(path, item)| {
+        let methods = item.as_object_mut().into_iter().flatten();
+        methods.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
+/// Names the operation by its tag and its handler, since handlers are called alike in every resource.
+fn name(operation: &mut Value) {
+    let tag = operation["tags"][0].as_str().unwrap_or_default().replace(' ', "_");
+    let handler = operation["operationId"].as_str().unwrap_or_default();
+    operation["operationId"] = format!("{tag}_{handler}").into();
+}
+
+/// Makes one object of each schema that is composed of several: easier to read, and it can be closed.
+fn flatten(schemas: &mut Value) {
+    let composed: Vec<String> = schemas.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    for name in composed {
+        let flat = flat(&schemas[&name], schemas);
+        schemas[&name] = flat;
     }
 }
 
-/// A body that may be left out: utoipa also lets it be `null`, which is no object.
-fn leave_out(body: &mut RequestBody) {
-    let is_null = |schema: &RefOr<Schema>| matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
-    for content in body.content.values_mut() {
-        if let RefOr::T(content) = content
-            && let Some(RefOr::T(Schema::OneOf(either))) = &mut content.schema
-            && either.items.iter().any(is_null)
-        {
-            either.items.retain(|item| !is_null(item));
-            content.schema = either.items.pop();
-        }
+fn flat(schema: &Value, schemas: &Value) -> Value {
+    let Some(parts) = schema["allOf"].as_array() else { return schema.clone() };
+    let (mut properties, mut required) = (Map::new(), vec![]);
+    for part in parts {
+        let part = flat(resolve(part, schemas), schemas);
+        properties.extend(part["properties"].as_object().cloned().unwrap_or_default());
+        required.extend(part["required"].as_array().cloned().unwrap_or_default());
     }
+    let mut whole = json!({"type": "object", "properties": properties});
+    if !required.is_empty() {
+        whole["required"] = required.into();
+    }
+    if !schema["description"].is_null() {
+        whole["description"] = schema["description"].clone();
+    }
+    whole
 }
 
-fn header(operation: &mut Operation, name: &str, description: &str) {
-    if operation.security.is_some() {
-        let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build();
-        let parameter: Parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Header)
-            .description(Some(description))
-            .schema(Some(text))
-            .build();
-        operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
+/// What a schema stands for: itself, or the component that it names.
+fn resolve<'a>(schema: &'a Value, schemas: &'a Value) -> &'a Value {
+    component(schema).map_or(schema, |name| &schemas[name])
+}
+
+/// The component that a schema names.
+fn component(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str()?.strip_prefix("#/components/schemas/")
+}
+
+/// The names of all components that a part of the document leads to.
+fn reached(from: &Value, schemas: &Value, found: &mut std::collections::BTreeSet<String>) {
+    if let Some(name) = component(from)
+        && found.insert(name.to_owned())
+    {
+        reached(&schemas[name], schemas, found);
+    }
+    match from {
+        Value::Array(items) => items.iter().for_each(|item| reached(item, schemas, found)),
+        Value::Object(fields) => fields.values().for_each(|field| reached(field, schemas, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -48,7 +48,7 @@ pub fn api() -> OpenApiRouter<App> {
 /// The whole service: the documented API, our worker's own door, and the pages.
 pub fn router(app: App) -> Router {
     let (api, document) = api().split_for_parts();
-    let document = openapi::complete(document);
+    let document = openapi::complete(&document);
     api.merge(routes::internal::router().split_for_parts().0)
         .merge(routes::docs::router(&document))
         .fallback(async || ApiError::NotFound("path"))

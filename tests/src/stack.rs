@@ -141,6 +141,12 @@ impl Stack {
         self.control = Some(self.spawn_control().await.expect("control-api starts again"));
     }
 
+    /// The operator's key on this stage.
+    #[must_use]
+    pub fn operator_key(&self) -> &'static str {
+        OPERATOR_KEY
+    }
+
     /// A request with the operator's key.
     ///
     /// # Panics

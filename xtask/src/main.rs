@@ -12,6 +12,7 @@ mod cargo;
 mod context;
 mod demo;
 mod edge;
+mod fuzz;
 mod lock;
 mod node;
 mod ports;
@@ -48,6 +49,8 @@ enum Command {
         /// Only tests whose name contains this; skips the checks
         filter: Option<String>,
     },
+    /// Fuzz the service from its own OpenAPI document; needs Python 3
+    Fuzz(fuzz::Extent),
     /// Drop the local data (not the installed tools)
     Reset,
     /// Build the edge worker into edge-worker/build
@@ -91,6 +94,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Up => up::run(&context).await,
         Command::Test { filter } => test::run(&context, filter.as_deref()).await,
+        Command::Fuzz(extent) => fuzz::run(&context, &extent).await,
         Command::Reset => reset::run(&context),
         Command::BuildWorker => {
             let tools = node::Tools::ensure(&context).await?;

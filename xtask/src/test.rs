@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     cargo,
     context::Context,
+    fuzz,
     node::Tools,
     ports,
     postgres::{Postgres, Purpose},
@@ -26,6 +27,8 @@ use crate::{
 struct Tally {
     passed: u64,
     failed: u64,
+    /// What this machine can't run. Not passed.
+    skipped: u64,
     /// The failed steps, each by its command.
     failures: Vec<String>,
 }
@@ -41,7 +44,8 @@ pub(crate) async fn run(context: &Context, filter: Option<&str>) -> anyhow::Resu
     for failure in &tally.failures {
         eprintln!("\nfailed: {failure}");
     }
-    println!("\n{} passed, {} failed", tally.passed, tally.failed);
+    let skipped = if tally.skipped > 0 { format!(", {} skipped", tally.skipped) } else { String::new() };
+    println!("\n{} passed, {} failed{skipped}", tally.passed, tally.failed);
     if tally.failed > 0 {
         // The count is the last word; `main` would add another. Every child has ended with its step.
         std::process::exit(1);
@@ -65,6 +69,7 @@ async fn steps(context: &Context, filter: Option<&str>, tally: &mut Tally) -> an
         for environment in ["", "staging", "production"] {
             deploy_dry_run(context, &tools, tally, environment).await?;
         }
+        fuzz(context, tally, &binary).await;
     }
     tests(context, &tools, tally, &binary, filter).await
 }
@@ -117,6 +122,26 @@ async fn deploy_dry_run(context: &Context, tools: &Tools, tally: &mut Tally, env
         }
     }
     Ok(())
+}
+
+/// The short form of `cargo xtask fuzz`, counted as one.
+async fn fuzz(context: &Context, tally: &mut Tally, binary: &Path) {
+    let step = Step::announce("Fuzz of the service from its own document, short form");
+    match fuzz::short(context, binary).await {
+        Ok(fuzz::Outcome::Passed(figures)) => {
+            tally.passed += 1;
+            step.done(&figures.to_string());
+        }
+        Ok(fuzz::Outcome::Skipped(reason)) => {
+            tally.skipped += 1;
+            step.skipped(&reason);
+        }
+        Err(error) => {
+            tally.failed += 1;
+            step.failed();
+            tally.failures.push(format!("{error:#}"));
+        }
+    }
 }
 
 /// Unit, integration and end-to-end tests in one run of cargo, on a Postgres of their own.

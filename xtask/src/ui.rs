@@ -45,6 +45,11 @@ impl Step {
         self.end('✗', "failed");
     }
 
+    /// Ends the step undone, and says why.
+    pub(crate) fn skipped(self, reason: &str) {
+        self.end('–', &format!("skipped: {reason}"));
+    }
+
     fn end(&self, mark: char, remark: &str) {
         self.spinner.finish_and_clear();
         let separator = if remark.is_empty() { "" } else { ": " };

@@ -109,7 +109,11 @@ impl Mutation {
                     return Err(ApiError::IdempotencyKeyReused);
                 }
                 let status = u16::try_from(stored.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+                let version = stored.response.get("version").and_then(Value::as_i64);
                 let mut response = (status.unwrap_or(StatusCode::OK), Json(stored.response)).into_response();
+                if let Some(version) = version {
+                    response = versioned(version, response);
+                }
                 response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
                 return Err(ApiError::Replay(Box::new(response)));
             }

@@ -33,14 +33,19 @@ impl Params {
         self.faults.push(FieldFault::new(format!("?{name}"), code, detail));
     }
 
-    /// The text of a parameter. Given twice, or holding U+0000, it is faulted.
+    /// The text of a parameter. Given twice, or empty, or holding U+0000, it is faulted: a filter that came out
+    /// empty by mistake must not answer everything.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let values: Vec<String> = self.given.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect();
         if values.len() > 1 {
             self.fault(name, "repeated", "may be given once");
         }
-        let value = values.into_iter().next().filter(|value| !value.is_empty())?;
+        let value = values.into_iter().next()?;
+        if value.is_empty() {
+            self.fault(name, "value", "must not be empty; leave the parameter out instead");
+            return None;
+        }
         if value.contains('\0') || value.len() > 2_000 {
             self.fault(name, "characters", "must have at most 2,000 bytes and no U+0000");
             return None;
@@ -67,7 +72,7 @@ impl Params {
 
     /// A parameter that must be there.
     pub fn required<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        if !self.given.iter().any(|(n, v)| n == name && !v.is_empty()) {
+        if !self.given.iter().any(|(n, _)| n == name) {
             self.known.push(name);
             self.fault(name, "required", "is required");
             return None;

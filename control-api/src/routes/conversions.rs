@@ -80,6 +80,7 @@ pub struct Conversion {
 
 /// Who gets the credit, and why.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConversionAttribution)]
 struct Attribution {
     /// `attributed`, `pending_click`, `pending_original` or `unattributed`.
     #[schema(value_type = String, example = "attributed")]
@@ -103,6 +104,7 @@ struct Attribution {
 
 /// The partner credited.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConversionPartner)]
 struct Partner {
     #[schema(value_type = String)]
     id: PartnerId,
@@ -112,6 +114,7 @@ struct Partner {
 
 /// The program of the click.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConversionProgram)]
 struct Program {
     #[schema(value_type = String)]
     id: ProgramId,
@@ -121,6 +124,7 @@ struct Program {
 
 /// The link clicked.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConversionLink)]
 struct Link {
     #[schema(value_type = String)]
     id: LinkId,
@@ -130,6 +134,7 @@ struct Link {
 
 /// Whether finance should look at it first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConversionReview)]
 struct Review {
     /// `ready` or `review`.
     #[schema(value_type = String, example = "ready")]
@@ -141,6 +146,7 @@ struct Review {
 
 /// What it may be worth to the partner, by the terms in force when it occurred.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConversionReward)]
 struct Reward {
     terms_version: i32,
     /// `percentage` or `fixed`.

@@ -4,7 +4,6 @@
 use axum::{
     Json,
     extract::{Request, State},
-    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -31,7 +30,25 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(ingest))
 }
 
-/// An event, or `{"events": […]}` with up to 1,000 of them.
+/// What a request brings.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // Describes a body that is read field by field.
+enum NewEvents {
+    /// One event.
+    One(NewEvent),
+    /// Several, answered in their order.
+    Batch(NewEventBatch),
+}
+
+/// Up to 1,000 events.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Describes a body that is read field by field.
+struct NewEventBatch {
+    events: Vec<NewEvent>,
+}
+
+/// A conversion event.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Describes a body that is read field by field.
 pub(super) struct NewEvent {
@@ -66,6 +83,16 @@ pub(super) struct NewEvent {
     metadata: Option<Value>,
 }
 
+/// What a request is answered: as it came, one or several.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+enum EventResults {
+    /// Of one event.
+    One(EventResult),
+    /// Of a batch.
+    Batch(BatchResults),
+}
+
 /// The answer to a batch, in its order.
 #[derive(Serialize, utoipa::ToSchema)]
 struct BatchResults {
@@ -77,13 +104,12 @@ struct BatchResults {
 /// Signed by Standard Webhooks: `webhook-signature` is `v1,` and the base64 of HMAC-SHA256 over
 /// `{webhook-id}.{webhook-timestamp}.{raw body}` with the source's secret. Sending the same event again is
 /// safe: it answers `duplicate`.
-#[utoipa::path(post, path = "/v1/sources/{source_id}/events", tag = "events", params(
+#[utoipa::path(post, path = "/v1/sources/{source_id}/events", tag = "events", security(("signature" = [])), params(
     ("source_id" = String, Path, description = "Id of the source"),
     ("webhook-id" = String, Header, description = "Id of this message, part of what is signed"),
     ("webhook-timestamp" = i64, Header, description = "Seconds since the epoch, at most 300 from our clock"),
-    ("webhook-signature" = String, Header, description = "One or more of `v1,<base64>`, separated by spaces"),
-), request_body = NewEvent, responses(
-    (status = 200, description = "The result of the one event, or `{\"results\": […]}` for a batch", body = EventResult),
+), request_body = NewEvents, responses(
+    (status = 200, description = "The result of the one event, or `{\"results\": […]}` for a batch", body = EventResults),
     (status = 401, description = "`signature_missing`, `signature_invalid` (also for an unknown source) or `signature_expired`"),
     (status = 409, description = "`event_id_conflict`: the id stands for another event"),
     (status = 413, description = "`payload_too_large`: over 1 MiB"),
@@ -124,14 +150,14 @@ async fn ingest(
             let mut outcomes = domain::events::ingest(&app, found.workspace, source, &[event]).await?;
             match outcomes.pop() {
                 Some(Outcome::Rejected { error, .. }) => Err(error),
-                Some(outcome) => Ok((StatusCode::OK, Json(EventResult::from(outcome))).into_response()),
+                Some(outcome) => Ok(Json(EventResults::One(outcome.into())).into_response()),
                 None => Err(ApiError::Internal(anyhow::anyhow!("an event without an outcome"))),
             }
         }
         Sent::Batch(events) => {
             let outcomes = domain::events::ingest(&app, found.workspace, source, &events).await?;
             let results = outcomes.into_iter().map(EventResult::from).collect();
-            Ok((StatusCode::OK, Json(BatchResults { results })).into_response())
+            Ok(Json(EventResults::Batch(BatchResults { results })).into_response())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Health: whether the process lives, and whether it can serve.
 
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use serde::Serialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, error::ApiError};
@@ -11,17 +11,25 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
 }
 
+/// How it is.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Health {
+    /// `ok` or `ready`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
 /// The process lives
-#[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, description = "It does")))]
-async fn healthz() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+#[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, description = "It does", body = Health)))]
+async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok" })
 }
 
 /// Requests can be served: the database answers and is migrated
 #[utoipa::path(get, path = "/readyz", tag = "system", responses(
-    (status = 200, description = "They can"),
+    (status = 200, description = "They can", body = Health),
 ))]
-async fn readyz(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+async fn readyz(State(app): State<App>) -> Result<Json<Health>, ApiError> {
     let applied = sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
         .fetch_one(&app.db)
         .await
@@ -30,5 +38,5 @@ async fn readyz(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     if usize::try_from(applied).unwrap_or_default() < expected {
         return Err(ApiError::Unavailable(format!("{applied} of {expected} migrations are applied")));
     }
-    Ok(Json(json!({"status": "ready"})))
+    Ok(Json(Health { status: "ready" }))
 }

@@ -20,7 +20,7 @@ use crate::{
         auth::{Access, Auth, ManageWorkspace, Operator, Plan, ReadWorkspace, Role},
         body::JsonBody,
         fields::{self, Fields, boolean, fault, line, small, word},
-        mutation::{Attempt, Mutation},
+        mutation::{Attempt, Mutation, versioned},
         path::Path,
     },
 };
@@ -182,8 +182,9 @@ async fn operate(
 #[utoipa::path(get, path = "/v1/workspace", tag = "workspaces", security(("api_key" = [])), responses(
     (status = 200, description = "The workspace", body = Workspace),
 ))]
-async fn read(State(app): State<App>, auth: Auth<ReadWorkspace>) -> Result<Json<Workspace>, ApiError> {
-    db::workspaces::get(&app.db, auth.workspace).await?.map(Json).ok_or(ApiError::NotFound("workspace"))
+async fn read(State(app): State<App>, auth: Auth<ReadWorkspace>) -> Result<Response, ApiError> {
+    let workspace = db::workspaces::get(&app.db, auth.workspace).await?.ok_or(ApiError::NotFound("workspace"))?;
+    Ok(versioned(workspace.version, Json(workspace)))
 }
 
 /// What an admin may change of the workspace.

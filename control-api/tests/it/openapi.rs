@@ -1,9 +1,126 @@
-//! The committed document is what the routes say.
+//! The document is complete, and the committed copy is what the routes say. Whether the service keeps to it is for
+//! `cargo xtask fuzz` to find out.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
 
 /// `cargo xtask openapi` writes it anew.
 #[test]
 fn the_committed_document_is_current() {
-    let current = control_api::openapi::document().to_pretty_json().expect("a document");
+    let current = serde_json::to_string_pretty(&control_api::openapi::document()).expect("a document");
     let committed = include_str!("../../../openapi.json");
     assert!(current.trim() == committed.trim(), "openapi.json has drifted; run `cargo xtask openapi` and commit it");
+}
+
+/// What a reader needs to call an operation without asking anybody.
+#[test]
+fn every_operation_is_described_in_full() {
+    let document = control_api::openapi::document();
+    let tags: Vec<&Value> = list(&document["tags"]).iter().map(|tag| &tag["name"]).collect();
+    let (mut gaps, mut ids) = (vec![], BTreeSet::new());
+    for (path, item) in fields(&document["paths"]) {
+        for (method, operation) in fields(item) {
+            let mut check = |good: bool, what: &str| {
+                if !good {
+                    gaps.push(format!("{method} {path}: {what}"));
+                }
+            };
+            check(has_text(&operation["summary"]), "no summary (the first line of the handler's doc comment)");
+            check(list(&operation["tags"]).iter().all(|tag| tags.contains(&tag)), "a tag that `openapi::TAGS` lacks");
+            check(!list(&operation["tags"]).is_empty(), "no tag");
+            check(ids.insert(operation["operationId"].as_str()), "an operationId that another has as well");
+            for parameter in list(&operation["parameters"]) {
+                check(has_text(&parameter["description"]) || parameter["in"] == "path", "a parameter without words");
+                check(parameter["schema"].is_object(), "a parameter without a schema");
+            }
+            let good = fields(&operation["responses"]).filter(|(status, _)| status.starts_with('2'));
+            let good: Vec<_> = good.map(|(status, answer)| (status.as_str(), &answer["content"])).collect();
+            check(!good.is_empty(), "no answer for success");
+            for (status, content) in good {
+                let described = fields(content).any(|(_, body)| body["schema"].is_object());
+                check(described || status == "204", "an answer without a schema");
+            }
+            for (status, answer) in fields(&operation["responses"]).filter(|(status, _)| status.starts_with(['4', '5']))
+            {
+                let problem = &answer["content"]["application/problem+json"];
+                let named = problem["schema"]["$ref"] == "#/components/schemas/Problem";
+                check(named && problem["example"].is_object(), &format!("{status} is no problem document"));
+            }
+            for (kind, body) in fields(&operation["requestBody"]["content"]) {
+                let shown = body["example"].is_null() && body["examples"].is_null();
+                check(!shown, &format!("no example of its {kind} body"));
+            }
+        }
+    }
+    assert!(gaps.is_empty(), "{}", gaps.join("\n"));
+}
+
+/// Unknown fields are faults, so the schemas of bodies must say so.
+#[test]
+fn bodies_are_closed_and_nothing_points_nowhere() {
+    let document = control_api::openapi::document();
+    let schemas = &document["components"]["schemas"];
+    let (mut bodies, mut all) = (BTreeSet::new(), BTreeSet::new());
+    for (_, item) in fields(&document["paths"]) {
+        for (_, operation) in fields(item) {
+            reach(&operation["requestBody"], schemas, &mut bodies);
+        }
+    }
+    reach(&document, schemas, &mut all);
+    let missing: Vec<_> = all.iter().filter(|name| schemas[name.as_str()].is_null()).collect();
+    assert!(missing.is_empty(), "named and not there: {missing:?}");
+    let is_open = |name: &&String| {
+        let schema = &schemas[name.as_str()];
+        schema["type"] == "object" && schema["additionalProperties"] != false
+    };
+    let open: Vec<_> = bodies.iter().filter(is_open).collect();
+    assert!(open.is_empty(), "not closed: {open:?}");
+}
+
+/// Every code that the document names has its remedy in docs/API.md.
+#[test]
+fn every_code_has_a_remedy() {
+    let rules = include_str!("../../../docs/API.md");
+    let document = control_api::openapi::document();
+    let mut codes = BTreeSet::new();
+    for (_, item) in fields(&document["paths"]) {
+        for (_, operation) in fields(item) {
+            for (_, answer) in fields(&operation["responses"]) {
+                codes.extend(
+                    answer["content"]["application/problem+json"]["example"]["code"].as_str().map(str::to_owned),
+                );
+            }
+        }
+    }
+    assert!(codes.len() > 10, "{codes:?}");
+    let told = |code: &String| rules.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{code}`")));
+    let untold: Vec<_> = codes.iter().filter(|code| !told(code)).collect();
+    assert!(untold.is_empty(), "no line in the table of docs/API.md for {untold:?}");
+}
+
+fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn has_text(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.is_empty())
+}
+
+/// Gathers the components that a part of the document leads to.
+fn reach(from: &Value, schemas: &Value, found: &mut BTreeSet<String>) {
+    if let Some(name) = from["$ref"].as_str().and_then(|name| name.strip_prefix("#/components/schemas/"))
+        && found.insert(name.to_owned())
+    {
+        reach(&schemas[name], schemas, found);
+    }
+    match from {
+        Value::Array(items) => items.iter().for_each(|item| reach(item, schemas, found)),
+        Value::Object(fields) => fields.values().for_each(|field| reach(field, schemas, found)),
+        _ => {}
+    }
 }

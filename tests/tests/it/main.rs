@@ -1,6 +1,7 @@
 //! The stories, one binary: it is linked once and runs them side by side.
 
 mod delivery;
+mod documents;
 mod doors;
 mod history;
 mod main_job;

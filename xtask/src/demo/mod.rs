@@ -4,7 +4,7 @@
 //! Everything goes through the public doors, so that each start also proves that they work. No SQL here, and
 //! no knowledge that a reader of the API's documentation would not have.
 
-mod api;
+pub(crate) mod api;
 mod drive;
 mod report;
 mod seed;

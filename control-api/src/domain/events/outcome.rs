@@ -63,10 +63,10 @@ pub struct Attribution {
     #[schema(value_type = Option<String>)]
     pub reason: Option<Reason>,
     /// The partner at the click: `{id, key, name}`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<crate::http::reference::NamedObject>)]
     pub partner: Option<Named<'static, Partner>>,
     /// The program at the click: `{id, key, name}`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<crate::http::reference::NamedObject>)]
     pub program: Option<Named<'static, Program>>,
     /// The link: `{id, short_url}`.
     pub link: Option<AttributedLink>,

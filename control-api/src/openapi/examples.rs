@@ -1,0 +1,78 @@
+//! Examples of bodies and answers, by the name of their schema. What has none of its own is composed of the examples
+//! of its fields.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use super::{component, resolve};
+
+/// Written by hand, so that they tell one story.
+static WRITTEN: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("examples.json")).unwrap_or_default());
+
+/// Adds an example to the body and to the JSON answers of an operation.
+pub(super) fn add(operation: &mut Value, schemas: &Value) {
+    let contents = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut);
+    for (_, content) in contents.into_iter().flatten() {
+        illustrate(content, schemas, true);
+    }
+    let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+    for (_, response) in responses.into_iter().flatten() {
+        if let Some(content) = response.pointer_mut("/content/application~1json") {
+            illustrate(content, schemas, false);
+        }
+    }
+}
+
+/// Answers are illustrated where somebody wrote an example; bodies always, since one starts by copying one.
+fn illustrate(content: &mut Value, schemas: &Value, always: bool) {
+    if content.get("example").is_some() || content.get("examples").is_some() {
+        return;
+    }
+    let name = component(&content["schema"]).unwrap_or_default();
+    if let Some(written) = WRITTEN.get(name) {
+        content["example"] = written.clone();
+    } else if always {
+        content["example"] = compose(&content["schema"], schemas, 0);
+    }
+}
+
+/// An example made of the schema's own parts: required fields, and those that bring an example.
+fn compose(schema: &Value, schemas: &Value, depth: u32) -> Value {
+    if let Some(written) = component(schema).and_then(|name| WRITTEN.get(name)) {
+        return written.clone();
+    }
+    let schema = resolve(schema, schemas);
+    if !schema["example"].is_null() {
+        return schema["example"].clone();
+    }
+    for choices in ["oneOf", "anyOf"] {
+        if let Some(first) = schema[choices].as_array().and_then(|all| all.first()) {
+            return compose(first, schemas, depth + 1);
+        }
+    }
+    if let Some(word) = schema["enum"].as_array().and_then(|words| words.first()) {
+        return word.clone();
+    }
+    let kind = schema["type"].as_array().and_then(|kinds| kinds.first()).unwrap_or(&schema["type"]);
+    match kind.as_str() {
+        Some("object") if depth < 5 => {
+            let required =
+                |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+            let fields = schema["properties"].as_object().into_iter().flatten();
+            let shown = fields.filter(|(name, field)| required(name) || !field["example"].is_null());
+            Value::Object(shown.map(|(name, field)| (name.clone(), compose(field, schemas, depth + 1))).collect())
+        }
+        Some("array") if depth < 5 => json!([compose(&schema["items"], schemas, depth + 1)]),
+        Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| 1.into()),
+        Some("boolean") => true.into(),
+        Some("string") => match schema["format"].as_str() {
+            Some("uri") => "https://shop.example.com/".into(),
+            Some("date-time") => "2026-03-01T09:30:00.000Z".into(),
+            Some("email") => "ada@example.com".into(),
+            _ => "text".into(),
+        },
+        _ => json!({}),
+    }
+}

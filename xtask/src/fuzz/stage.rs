@@ -1,0 +1,193 @@
+//! What is fuzzed: control-api on a Postgres of its own, with a workspace that has one of everything.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use chrono::Utc;
+use nix::sys::signal::Signal;
+use reqwest::{Client, Url};
+use serde_json::{Value, json};
+use shared::{Millis, webhook};
+use tokio::process::Command;
+
+use crate::{
+    context::{Context, write_private},
+    demo::api::{Api, text},
+    ports,
+    postgres::{Postgres, Purpose},
+    secrets::Secrets,
+    service::Service,
+    ui::Step,
+};
+
+/// A running service with its workspace. Dropping it stops everything and leaves no data.
+pub(super) struct Stage {
+    /// Before the database, so that it ends first.
+    _control_api: Service,
+    _postgres: Postgres,
+    url: String,
+    home: PathBuf,
+    operator_key: String,
+    seeded: Seeded,
+}
+
+/// What was set up. Ids by their prefix.
+struct Seeded {
+    api_key: String,
+    source_secret: String,
+    ids: BTreeMap<&'static str, String>,
+    /// The run's own key and workspace, which it must not lose.
+    own: [String; 2],
+}
+
+impl Stage {
+    /// Starts it on free ports.
+    pub(super) async fn start(context: &Context, binary: &Path) -> anyhow::Result<Self> {
+        let step = Step::start("Starting a service to fuzz");
+        let secrets = Secrets::generate()?;
+        let postgres =
+            Postgres::start(context, Purpose::Scratch, ports::any_free()?, &secrets.database_password).await?;
+        let home = context.state("fuzz/exports")?;
+        fs::create_dir_all(&home)?;
+        let exports = Url::from_directory_path(&home).ok().context("the checkout's path is not absolute")?;
+        let port = ports::any_free()?;
+        let url = format!("http://127.0.0.1:{port}");
+        let mut serve = Command::new(binary);
+        serve
+            .current_dir(&context.root)
+            .arg("serve")
+            .env("DATABASE_URL", postgres.url("postgres"))
+            .env("NIM_LISTEN", format!("127.0.0.1:{port}"))
+            .env("NIM_OPERATOR_KEY", &secrets.operator_key)
+            .env("NIM_DATA_KEYS", &secrets.data_keys)
+            .env("TOKEN_SECRETS", &secrets.token_secrets)
+            .env("EDGE_SECRETS", &secrets.edge_secrets)
+            .env("NIM_PUBLISHER", "off")
+            // One client that asks faster than any customer: throttled, it would see little but 429.
+            .env("NIM_RATE_LIMIT_API", "off")
+            .env("NIM_RATE_LIMIT_EVENTS", "off")
+            .env("NIM_RATE_LIMIT_REFUSED", "off")
+            .env("NIM_EXPORT_URL", exports.as_str());
+        let log = context.state("logs/control-api-fuzz.log")?;
+        let mut control_api = Service::start("the control API", serve, log, Signal::SIGTERM)?;
+        let http = Client::builder().no_proxy().build()?;
+        let readiness = format!("{url}/readyz");
+        let ready = || async { http.get(&readiness).send().await.is_ok_and(|response| response.status().is_success()) };
+        control_api.until(Duration::from_secs(30), ready).await?;
+        let seeded = seed(&http, &url, &secrets.operator_key).await.context("the workspace could not be set up")?;
+        step.done("");
+        let home = context.path(".nimriz/fuzz");
+        Ok(Self {
+            _control_api: control_api,
+            _postgres: postgres,
+            url,
+            home,
+            operator_key: secrets.operator_key,
+            seeded,
+        })
+    }
+
+    /// How many operations the document describes.
+    pub(super) async fn operations(&self) -> anyhow::Result<u64> {
+        let document: Value = Client::builder().no_proxy().build()?.get(self.document()).send().await?.json().await?;
+        let items = document["paths"].as_object().into_iter().flatten();
+        Ok(items.filter_map(|(_, item)| item.as_object()).map(|item| item.len() as u64).sum())
+    }
+
+    fn document(&self) -> String {
+        format!("{}/openapi.json", self.url)
+    }
+
+    fn results(&self) -> (PathBuf, PathBuf) {
+        (self.home.join("report.json"), self.home.join("answers.json"))
+    }
+
+    /// A command that fuzzes the service.
+    pub(super) fn command(&self, schemathesis: &Path, hooks: &Path) -> anyhow::Result<Command> {
+        let template = fs::read_to_string(hooks.with_file_name("schemathesis.toml"))?;
+        let (report, answers) = self.results();
+        for stale in [&report, &answers] {
+            let _ = fs::remove_file(stale);
+        }
+        let mut words: BTreeMap<&str, String> = self.seeded.ids.clone();
+        words.insert("hooks", hooks.display().to_string());
+        words.insert("report", report.display().to_string());
+        let config = self.home.join("schemathesis.toml");
+        write_private(&config, super::fill(&template, &words)?.as_bytes())?;
+        let ids: Vec<String> = self.seeded.ids.iter().map(|(prefix, id)| format!("{prefix}={id}")).collect();
+        let mut command = super::bare(schemathesis, &config, &self.document());
+        command
+            .current_dir(&self.home)
+            .env("NIM_FUZZ_API_KEY", &self.seeded.api_key)
+            .env("NIM_FUZZ_OPERATOR_KEY", &self.operator_key)
+            .env("NIM_FUZZ_SOURCE_SECRET", &self.seeded.source_secret)
+            .env("NIM_FUZZ_IDS", ids.join(","))
+            .env("NIM_FUZZ_OWN", self.seeded.own.join(","))
+            .env("NIM_FUZZ_ANSWERS", &answers)
+            // Where the compiled hooks would go otherwise: beside their source.
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        Ok(command)
+    }
+
+    /// What the last command came to.
+    pub(super) fn report(&self) -> anyhow::Result<(super::Figures, Vec<String>)> {
+        let (report, answers) = self.results();
+        super::figures(&report, &answers)
+    }
+}
+
+/// One of everything, under the names that the document's examples use.
+async fn seed(http: &Client, url: &str, operator_key: &str) -> anyhow::Result<Seeded> {
+    let operator = Api::new(http, url, operator_key);
+    let make = async |api: &Api, path: &str, body: Value| {
+        api.create(path, &body).await?.with_context(|| format!("{path} conflicts in a fresh database"))
+    };
+    let workspace =
+        make(&operator, "/v1/workspaces", json!({"name": "Fuzz", "slug": "fuzz", "plan": "enterprise"})).await?;
+    let other =
+        make(&operator, "/v1/workspaces", json!({"name": "Other", "slug": "other", "plan": "enterprise"})).await?;
+    let api_key = text(&workspace, "/api_key/key")?;
+    let api = operator.with_key(&api_key);
+    let terms = json!({"basis": "percentage", "rate_bps": 1_000, "applies_to": ["sale"]});
+    let domain = make(&api, "/v1/domains", json!({"hostname": "go.acme.com"})).await?;
+    let program = json!({"name": "Creators", "key": "creators", "reward_terms": terms});
+    let program = make(&api, "/v1/programs", program).await?;
+    let partner = json!({"display_name": "Nomura", "key": "nomura", "external_id": "crm-4711", "primary_program": "key:creators"});
+    let partner = make(&api, "/v1/partners", partner).await?;
+    make(&api, "/v1/partners/key:nomura/notes", json!({"text": "The first note"})).await?;
+    let link = json!({"domain": "go.acme.com", "slug": "fuzz", "destination": "https://shop.example.com/", "partner": "key:nomura"});
+    let link = make(&api, "/v1/links", link).await?;
+    let source = make(&api, "/v1/sources", json!({"name": "Shop"})).await?;
+    let spare = make(&api, "/v1/api-keys", json!({"name": "Spare", "role": "viewer"})).await?;
+    let export =
+        make(&api, "/v1/exports", json!({"kind": "traffic", "from": "2026-01-01", "to": "2026-02-01"})).await?;
+    let source_secret = text(&source, "/secret")?;
+    let source_id = text(&source, "/id")?;
+    let conversion = event(http, url, &source_id, &source_secret).await?;
+    let ids = [("ws", &other), ("key", &spare), ("dom", &domain), ("prg", &program), ("prt", &partner), ("lnk", &link)];
+    let mut ids = ids
+        .into_iter()
+        .map(|(prefix, made)| Ok((prefix, text(made, "/id")?)))
+        .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+    ids.extend([("src", source_id), ("exp", text(&export, "/id")?), ("cnv", conversion)]);
+    let own = [text(&workspace, "/id")?, text(&workspace, "/api_key/id")?];
+    Ok(Seeded { api_key, source_secret, ids, own })
+}
+
+/// Sends one signed sale and returns the conversion's id.
+async fn event(http: &Client, url: &str, source: &str, secret: &str) -> anyhow::Result<String> {
+    let secret = webhook::Secret::parse(secret).context("the source's secret is no whsec_ secret")?;
+    let now = Millis(Utc::now().timestamp_millis());
+    let body = json!({"event_id": "first", "type": "sale", "amount_minor": 4_999, "currency": "USD"}).to_string();
+    let request = http.post(format!("{url}/v1/sources/{source}/events")).header("content-type", "application/json");
+    let request = request.header("webhook-id", "msg_first").header("webhook-timestamp", now.seconds().to_string());
+    let signature = webhook::sign(&secret, "msg_first", now, body.as_bytes());
+    let response = request.header("webhook-signature", signature).body(body).send().await?;
+    ensure!(response.status().is_success(), "the event was answered {}", response.status());
+    text(&response.json().await?, "/conversion_id")
+}
