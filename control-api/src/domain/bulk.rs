@@ -28,12 +28,10 @@ impl Rejection {
         self.faults.is_empty() && self.refusals.is_empty()
     }
 
-    /// Whether something is said of this field or of a part of it.
+    /// Whether something is said of this field, of a part of it, or of the object as a whole.
     #[must_use]
     pub fn concerns(&self, pointer: &str) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| fault.pointer.strip_prefix(pointer).is_some_and(|r| r.is_empty() || r.starts_with('/')))
+        self.faults.iter().any(|fault| is_within(pointer, &fault.pointer) || is_within(&fault.pointer, pointer))
     }
 
     /// Notes what ended the reading of the fields.
@@ -41,6 +39,12 @@ impl Rejection {
         if let Err(error) = read {
             self.faults.extend(error.field_faults());
         }
+    }
+
+    /// Notes what of the object could not be read at all: what its fields were found to lack there only follows.
+    pub fn note_unreadable(&mut self, faults: Vec<FieldFault>) {
+        self.faults.retain(|found| !faults.iter().any(|fault| is_within(&found.pointer, &fault.pointer)));
+        self.faults.extend(faults);
     }
 
     /// Notes a refusal because of a field.
@@ -75,6 +79,10 @@ impl Rejection {
         }
         ApiError::Validation(self.faults)
     }
+}
+
+fn is_within(pointer: &str, outer: &str) -> bool {
+    pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An object to be, and what already speaks against it.

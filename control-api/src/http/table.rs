@@ -113,6 +113,7 @@ pub fn read(file: &[u8], columns: &Columns) -> Result<Table, ApiError> {
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
     let mut records = reader.byte_records();
     let refused = |error: csv::Error| ApiError::Validation(vec![at(1, None, "format", error.to_string())]);
+    let mut lines = Lines { file, at: 0, line: 1 };
     let Some(header) = records.next().transpose().map_err(refused)? else {
         return Err(ApiError::Validation(vec![at(1, None, "required", "the first line must name the columns")]));
     };
@@ -120,20 +121,43 @@ pub fn read(file: &[u8], columns: &Columns) -> Result<Table, ApiError> {
     let header = read_header(&header, columns, &mut table.faults);
     for record in records {
         let record = record.map_err(refused)?;
+        let line = lines.of(&record);
         if record.iter().all(<[u8]>::is_empty) {
             continue;
         }
         if table.rows.len() == MAX_ROWS {
             let detail = format!("a file may have {MAX_ROWS} rows; send the rest as another");
-            return Err(ApiError::Validation(vec![at(line(&record), None, "length", detail)]));
+            return Err(ApiError::Validation(vec![at(line, None, "length", detail)]));
         }
-        table.rows.push(read_row(&record, &header));
+        table.rows.push(read_row(&record, line, &header));
     }
     Ok(table)
 }
 
-fn line(record: &ByteRecord) -> u64 {
-    record.position().map_or(0, csv::Position::line)
+/// Counts lines up to records. The reader's own count is of where it stopped before a record, which is not yet the
+/// record's line after a line end of two bytes or a blank line.
+struct Lines<'a> {
+    file: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line in which a record begins; records are asked for in their order.
+    fn of(&mut self, record: &ByteRecord) -> u64 {
+        let begin = record.position().and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(self.at);
+        while let Some(byte) = self.file.get(self.at) {
+            let next = self.file.get(self.at + 1);
+            if self.at >= begin && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            if *byte == b'\n' || *byte == b'\r' && next != Some(&b'\n') {
+                self.line += 1;
+            }
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 fn read_header(record: &ByteRecord, columns: &Columns, faults: &mut Vec<FieldFault>) -> Vec<Option<(String, Cell)>> {
@@ -157,8 +181,8 @@ fn read_header(record: &ByteRecord, columns: &Columns, faults: &mut Vec<FieldFau
     record.iter().map(&mut one).collect()
 }
 
-fn read_row(record: &ByteRecord, header: &[Option<(String, Cell)>]) -> Row {
-    let mut row = Row { line: line(record), object: Value::Null, faults: vec![] };
+fn read_row(record: &ByteRecord, line: u64, header: &[Option<(String, Cell)>]) -> Row {
+    let mut row = Row { line, object: Value::Null, faults: vec![] };
     if record.len() != header.len() {
         let detail = format!("has {} cells where the header has {}", record.len(), header.len());
         row.faults.push(at(row.line, None, "length", detail));
@@ -187,9 +211,8 @@ fn read_row(record: &ByteRecord, header: &[Option<(String, Cell)>]) -> Row {
                 }
             },
             Err((code, detail)) => {
-                row.faults.push(at(row.line, Some(name), code, detail));
-                // Present all the same, so that the field isn't said to be missing too.
-                object.insert(name.clone(), Value::Null);
+                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1").replacen('.', "/", 1));
+                row.faults.push(FieldFault { pointer, ..at(line, Some(name), code, detail) });
             }
         }
     }
@@ -236,7 +259,7 @@ mod tests {
 
     #[test]
     fn rows_become_objects() {
-        let file = "\u{feff}name,on,tags,utm.source,metadata.a.b,variants\r\n\
+        let file = "\u{feff}name,on,tags,utm.source,metadata.a.b,variants\r\n\r\n\
                     \"A, \"\"B\"\"\nC\",TRUE, x ;;y,,1,\"[{\"\"key\"\":\"\"a\"\"}]\"\r\n\
                     ,,,,,\r\n\
                     D,maybe,,s,,\n";
@@ -244,7 +267,7 @@ mod tests {
         assert!(table.faults.is_empty(), "{:?}", table.faults);
         let rows: Vec<_> = table.rows.iter().map(|row| (row.line, row.object.clone())).collect();
         let first = json!({"name": "A, \"B\"\nC", "on": true, "tags": ["x", "y"], "metadata": {"a.b": "1"}, "variants": [{"key": "a"}]});
-        assert_eq!(rows, [(2, first), (5, json!({"name": "D", "on": "maybe", "utm": {"source": "s"}}))]);
+        assert_eq!(rows, [(3, first), (6, json!({"name": "D", "on": "maybe", "utm": {"source": "s"}}))]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     db::partners::Partner,
     domain::{
         assignments::Warned,
-        bulk::{Bulk, Outcome, Rejection, Wanted},
+        bulk::{Bulk, Outcome, Wanted},
         links::{Links, Shown},
         partners::Partners,
     },
@@ -337,13 +337,8 @@ async fn import<B: Bulk>(
     change.finish(StatusCode::OK, &answer).await
 }
 
-/// A row that could not be read as cells has these faults alone: what its object lacks follows from them.
 fn with_row_faults<D>((mut wanted, row): (Wanted<D>, &mut Row)) -> Wanted<D> {
-    let faults = std::mem::take(&mut row.faults);
-    if !faults.is_empty() {
-        wanted.rejection = Rejection::default();
-        wanted.rejection.note(Err(ApiError::Validation(faults)));
-    }
+    wanted.rejection.note_unreadable(std::mem::take(&mut row.faults));
     wanted
 }
 
