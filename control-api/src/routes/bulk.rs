@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::{links::NewLink, partners::NewPartner};
 use crate::{
     app::App,
     db::partners::Partner,
@@ -47,8 +48,7 @@ pub fn router() -> OpenApiRouter<App> {
 #[allow(dead_code)] // Describes a body that is read field by field.
 struct PartnersToBe {
     /// 1 to 500, each as `POST /v1/partners` takes it.
-    #[schema(value_type = Vec<Object>)]
-    partners: Vec<Value>,
+    partners: Vec<NewPartner>,
 }
 
 /// Links to be.
@@ -56,8 +56,7 @@ struct PartnersToBe {
 #[allow(dead_code)] // Describes a body that is read field by field.
 struct LinksToBe {
     /// 1 to 500, each as `POST /v1/links` takes it.
-    #[schema(value_type = Vec<Object>)]
-    links: Vec<Value>,
+    links: Vec<NewLink>,
 }
 
 /// What came of a bulk request.

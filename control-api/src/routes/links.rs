@@ -44,7 +44,7 @@ pub fn router() -> OpenApiRouter<App> {
 /// What a link is to be.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Describes a body that is read field by field.
-struct NewLink {
+pub(super) struct NewLink {
     /// Hostname or id.
     #[schema(example = "go.acme.com")]
     domain: String,

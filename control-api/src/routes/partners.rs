@@ -42,7 +42,7 @@ pub fn router() -> OpenApiRouter<App> {
 /// What a partner is to be. In a change every field is optional, `null` clears, and `key` can't be changed.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Describes a body that is read field by field.
-struct NewPartner {
+pub(super) struct NewPartner {
     /// 1 to 200 characters.
     display_name: String,
     /// Made of the name if absent.
