@@ -63,6 +63,9 @@ pub enum ApiError {
     /// 415.
     #[error("send the body as `Content-Type: application/json`")]
     UnsupportedMediaType,
+    /// 415, of a path that takes a file of rows.
+    #[error("send the file as `Content-Type: text/csv`")]
+    NotCsv,
     /// 422, with every fault.
     #[error("{} of the request {}", faults(.0.len()), if .0.len() == 1 { "is wrong" } else { "are wrong" })]
     Validation(Vec<FieldFault>),
@@ -112,12 +115,18 @@ pub struct FieldFault {
     pub code: String,
     /// What is wrong and what to do.
     pub detail: String,
+    /// Of an imported file: the line, counted from 1; `pointer` is then one into the line's object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Of an imported file: the column, by the name in its first line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
 }
 
 impl FieldFault {
     /// A fault.
     pub fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code: code.to_owned(), detail: detail.into() }
+        Self { pointer: pointer.into(), code: code.to_owned(), detail: detail.into(), line: None, column: None }
     }
 }
 
@@ -178,7 +187,7 @@ impl ApiError {
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code),
             Self::VersionMismatch { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
-            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::UnsupportedMediaType | Self::NotCsv => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Validation(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
             Self::Rule { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),

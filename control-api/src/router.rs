@@ -31,6 +31,7 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(routes::programs::router())
         .merge(routes::partners::router())
         .merge(routes::activity::router())
+        .merge(routes::bulk::router())
         .merge(routes::domains::router())
         .merge(routes::links::router())
         .merge(routes::assignments::router())

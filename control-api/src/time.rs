@@ -88,6 +88,14 @@ impl Ambient {
     pub fn id<K>(&self) -> shared::Id<K> {
         shared::Id::mint(self.now(), random())
     }
+
+    /// New ids in ascending order, so that what is made together is listed in the order it was given.
+    #[must_use]
+    pub fn ids<K>(&self, count: usize) -> Vec<shared::Id<K>> {
+        let mut ids: Vec<_> = (0..count).map(|_| self.id()).collect();
+        ids.sort_unstable();
+        ids
+    }
 }
 
 /// Bytes from the operating system's generator.

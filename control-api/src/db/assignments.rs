@@ -6,12 +6,13 @@ use shared::{
     id::{ApiKeyId, Assignment as Kind, AssignmentId, LinkId, Partner, PartnerId, Program, ProgramId, WorkspaceId},
 };
 use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
 
 use super::programs::Status;
 use crate::{
     http::{
         page::PageQuery,
-        reference::{NamedObject, Reference, named},
+        reference::{NamedObject, References, named},
     },
     time::At,
 };
@@ -137,21 +138,24 @@ pub async fn moment(db: impl PgExecutor<'_>) -> sqlx::Result<At> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "at!: At""#).fetch_one(db).await
 }
 
-/// Stores a new assignment.
+/// Stores new assignments.
 ///
 /// # Errors
-/// The database's; `assignments_one_active` where the link has an active one.
-pub async fn insert(db: &mut PgConnection, workspace: WorkspaceId, assignment: &Assignment) -> sqlx::Result<()> {
+/// The database's; `assignments_one_active` where a link has an active one.
+pub async fn insert(db: &mut PgConnection, workspace: WorkspaceId, assignments: &[Assignment]) -> sqlx::Result<()> {
+    let column = |of: fn(&Assignment) -> Uuid| assignments.iter().map(of).collect::<Vec<_>>();
+    let programs: Vec<Option<Uuid>> = assignments.iter().map(|a| a.program.as_ref().map(|p| p.id.uuid())).collect();
+    let started: Vec<_> = assignments.iter().map(|a| a.started_at.0).collect();
     sqlx::query!(
         "insert into assignments (workspace_id, id, link_id, partner_id, program_id, started_at, actor_key_id) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
+         select $1, r.* from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::uuid[]) as r",
         workspace.uuid(),
-        assignment.id.uuid(),
-        assignment.link_id.uuid(),
-        assignment.partner.id.uuid(),
-        assignment.program.as_ref().map(|program| program.id.uuid()),
-        assignment.started_at.0,
-        assignment.actor.uuid(),
+        &column(|a| a.id.uuid()),
+        &column(|a| a.link_id.uuid()),
+        &column(|a| a.partner.id.uuid()),
+        &programs as _,
+        &started,
+        &column(|a| a.actor.uuid()),
     )
     .execute(db)
     .await?;
@@ -183,60 +187,67 @@ pub async fn close(
 }
 
 /// A partner, as far as an assignment asks.
+#[derive(Debug, Clone)]
 pub struct Assignee {
     /// Who it is.
     pub partner: Named<'static, Partner>,
+    /// The customer's own id of it.
+    pub external_id: Option<String>,
     /// Whether it takes assignments.
     pub status: Status,
     /// Its program unless another is named.
     pub primary_program: Option<ProgramId>,
 }
 
-/// A partner named in any way, kept as it is until the transaction ends; others may read and assign it too.
+/// Those partners that the references name, kept as they are until the transaction ends; others may read and
+/// assign them too.
 ///
 /// # Errors
 /// The database's.
-pub async fn hold_partner(
+pub async fn hold_partners(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
-    reference: &Reference<Partner>,
-) -> sqlx::Result<Option<Assignee>> {
-    let (id, key, external) = reference.parts();
-    let row = sqlx::query!(
-        r#"select id as "id: PartnerId", key, display_name, status as "status: Status",
+    references: &References,
+) -> sqlx::Result<Vec<Assignee>> {
+    let rows = sqlx::query!(
+        r#"select id as "id: PartnerId", key, display_name, external_id, status as "status: Status",
            primary_program_id as "primary_program: ProgramId"
-           from partners where workspace_id = $1 and (id = $2 or key = $3 or external_id = $4) for share"#,
+           from partners where workspace_id = $1 and (id = any($2) or key = any($3) or external_id = any($4))
+           order by id for share"#,
         workspace.uuid(),
-        id,
-        key,
-        external,
+        &references.ids,
+        &references.keys,
+        &references.externals,
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.map(|row| Assignee {
-        partner: Named { id: row.id, key: row.key.into(), name: row.display_name.into() },
-        status: row.status,
-        primary_program: row.primary_program,
-    }))
+    Ok(rows
+        .into_iter()
+        .map(|row| Assignee {
+            partner: Named { id: row.id, key: row.key.into(), name: row.display_name.into() },
+            external_id: row.external_id,
+            status: row.status,
+            primary_program: row.primary_program,
+        })
+        .collect())
 }
 
-/// The id of a program named in any way, kept as it is until the transaction ends; others may read and
-/// assign it too.
+/// The ids of those programs that the references name, kept as they are until the transaction ends; others may
+/// read and assign them too.
 ///
 /// # Errors
 /// The database's.
-pub async fn hold_program(
+pub async fn hold_programs(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
-    reference: &Reference<Program>,
-) -> sqlx::Result<Option<ProgramId>> {
-    let (id, key, _) = reference.parts();
+    references: &References,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
-        r#"select id as "id: ProgramId" from programs where workspace_id = $1 and (id = $2 or key = $3) for share"#,
+        "select id from programs where workspace_id = $1 and (id = any($2) or key = any($3)) order by id for share",
         workspace.uuid(),
-        id,
-        key,
+        &references.ids,
+        &references.keys,
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await
 }

@@ -8,7 +8,7 @@ use shared::{
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::{http::page::PageQuery, time::At};
+use crate::{http::page::SortedQuery, time::At};
 
 shared::text_enum! {
     /// The state of a domain.
@@ -47,7 +47,7 @@ pub struct Domain {
 }
 
 /// A domain wherever one is named: by id or hostname.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DomainRef {
     /// By its id.
     Id(DomainId),
@@ -109,20 +109,47 @@ pub async fn list(
     workspace: WorkspaceId,
     status: Option<DomainStatus>,
     q: Option<&str>,
-    page: &PageQuery<Kind>,
+    page: &SortedQuery<Kind>,
 ) -> sqlx::Result<Vec<Domain>> {
+    // A workspace has few domains, so sorting them costs nothing that an index would save.
     select!(
         "where workspace_id = $1 and ($2::text is null or status = $2) and ($3::text is null or hostname ilike $3)
-           and ($4::uuid is null or id < $4)
-         order by id desc limit $5",
+           and ($4::uuid is null or case $6
+             when 'newest' then id < $4 when 'oldest' then id > $4 when 'name' then hostname > $5 else hostname < $5 end)
+         order by case when $6 = 'name' then hostname end, case when $6 = 'name_reversed' then hostname end desc,
+           case when $6 = 'oldest' then id end, id desc
+         limit $7",
         workspace.uuid(),
         status.map(DomainStatus::as_str),
         q.map(super::containing),
-        page.before_uuid(),
+        page.after_uuid(),
+        page.after_name(),
+        page.order.as_str(),
         page.fetch()
     )
     .fetch_all(db)
     .await
+}
+
+/// Those domains that ids or hostnames name.
+///
+/// # Errors
+/// The database's.
+pub async fn find_all<'a>(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    references: impl IntoIterator<Item = &'a DomainRef>,
+) -> sqlx::Result<Vec<Domain>> {
+    let (mut ids, mut hostnames) = (vec![], vec![]);
+    for reference in references {
+        match reference {
+            DomainRef::Id(id) => ids.push(id.uuid()),
+            DomainRef::Hostname(hostname) => hostnames.push(hostname.to_string()),
+        }
+    }
+    select!("where workspace_id = $1 and (id = any($2) or hostname = any($3))", workspace.uuid(), &ids, &hostnames)
+        .fetch_all(db)
+        .await
 }
 
 /// A domain named in any way.

@@ -1,6 +1,7 @@
 //! Links, shown with the assignment in force.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use shared::{
     click::Named,
     destination::{CustomQuery, Utm},
@@ -8,10 +9,11 @@ use shared::{
     record::{ClickTokenMode, LinkStatus},
 };
 use sqlx::{PgConnection, PgExecutor, types::Json};
+use uuid::Uuid;
 
 use crate::{
     http::{
-        page::PageQuery,
+        page::{Order, SortedQuery},
         reference::{NamedObject, named},
     },
     time::At,
@@ -170,7 +172,7 @@ impl From<Row> for Link {
 }
 
 macro_rules! select {
-    ($tail:literal, $($argument:expr),+) => {
+    ($($tail:literal)+, $($argument:expr),+) => {
         sqlx::query_as!(
             Row,
             r#"select l.id as "id: LinkId", d.hostname as domain, l.domain_id as "domain_id: DomainId", l.slug,
@@ -186,7 +188,7 @@ macro_rules! select {
                join domains d on d.workspace_id = l.workspace_id and d.id = l.domain_id
                left join assignments a on a.workspace_id = l.workspace_id and a.link_id = l.id and a.ended_at is null
                left join partners r on r.workspace_id = a.workspace_id and r.id = a.partner_id
-               left join programs p on p.workspace_id = a.workspace_id and p.id = a.program_id "# + $tail,
+               left join programs p on p.workspace_id = a.workspace_id and p.id = a.program_id where "# $(+ $tail)+,
             $($argument),+
         )
     };
@@ -209,6 +211,31 @@ pub struct Filter {
     pub q: Option<String>,
 }
 
+macro_rules! page {
+    ($place:literal, $workspace:ident, $filter:ident, $page:ident) => {
+        select!(
+            "l.workspace_id = $1 and l.status = any($2)
+               and ($3::uuid is null or a.partner_id = $3)
+               and ($4::uuid is null or a.program_id = $4)
+               and ($5::uuid is null or l.domain_id = $5)
+               and ($6::text is null or l.tags @> array[$6])
+               and ($7::text is null or l.title ilike $7 or l.destination ilike $7
+                    or 'https://' || d.hostname || '/' || l.slug ilike $7) "
+            $place " limit $10",
+            $workspace.uuid(),
+            &$filter.statuses,
+            $filter.partner.map(PartnerId::uuid),
+            $filter.program.map(ProgramId::uuid),
+            $filter.domain.map(DomainId::uuid),
+            $filter.tag.as_deref(),
+            $filter.q.as_deref().map(super::containing),
+            $page.after_uuid(),
+            $page.after_name(),
+            $page.fetch()
+        )
+    };
+}
+
 /// A page of links.
 ///
 /// # Errors
@@ -217,30 +244,41 @@ pub async fn list(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     filter: &Filter,
-    page: &PageQuery<Kind>,
+    page: &SortedQuery<Kind>,
 ) -> sqlx::Result<Vec<Link>> {
-    let rows = select!(
-        "where l.workspace_id = $1 and l.status = any($2)
-           and ($3::uuid is null or a.partner_id = $3)
-           and ($4::uuid is null or a.program_id = $4)
-           and ($5::uuid is null or l.domain_id = $5)
-           and ($6::text is null or l.tags @> array[$6])
-           and ($7::text is null or l.title ilike $7 or l.destination ilike $7
-                or 'https://' || d.hostname || '/' || l.slug ilike $7)
-           and ($8::uuid is null or l.id < $8)
-         order by l.id desc limit $9",
-        workspace.uuid(),
-        &filter.statuses,
-        filter.partner.map(PartnerId::uuid),
-        filter.program.map(ProgramId::uuid),
-        filter.domain.map(DomainId::uuid),
-        filter.tag.as_deref(),
-        filter.q.as_deref().map(super::containing),
-        page.before_uuid(),
-        page.fetch()
-    )
-    .fetch_all(db)
-    .await?;
+    // Each order is a statement of its own, so that each finds its index. By creation no slug is compared.
+    let rows = match page.order {
+        Order::Newest => {
+            page!(
+                "and ($8::uuid is null or l.id < $8) and $9::text is null order by l.id desc",
+                workspace,
+                filter,
+                page
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Order::Oldest => {
+            page!("and ($8::uuid is null or l.id > $8) and $9::text is null order by l.id", workspace, filter, page)
+                .fetch_all(db)
+                .await?
+        }
+        Order::Name => {
+            page!("and ($8::uuid is null or (l.slug, l.id) > ($9, $8)) order by l.slug, l.id", workspace, filter, page)
+                .fetch_all(db)
+                .await?
+        }
+        Order::NameReversed => {
+            page!(
+                "and ($8::uuid is null or (l.slug, l.id) < ($9, $8)) order by l.slug desc, l.id desc",
+                workspace,
+                filter,
+                page
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
     Ok(rows.into_iter().map(Link::from).collect())
 }
 
@@ -249,8 +287,16 @@ pub async fn list(
 /// # Errors
 /// The database's.
 pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: LinkId) -> sqlx::Result<Option<Link>> {
-    let row = select!("where l.workspace_id = $1 and l.id = $2", workspace.uuid(), id.uuid());
-    Ok(row.fetch_optional(db).await?.map(Link::from))
+    Ok(get_all(db, workspace, &[id.uuid()]).await?.pop())
+}
+
+/// Those of these links that exist, in no order.
+///
+/// # Errors
+/// The database's.
+pub async fn get_all(db: impl PgExecutor<'_>, workspace: WorkspaceId, ids: &[Uuid]) -> sqlx::Result<Vec<Link>> {
+    let rows = select!("l.workspace_id = $1 and l.id = any($2)", workspace.uuid(), ids).fetch_all(db).await?;
+    Ok(rows.into_iter().map(Link::from).collect())
 }
 
 /// One link, its row locked until the transaction ends. The lock comes first and by itself, so that the
@@ -269,40 +315,79 @@ pub async fn lock(db: &mut PgConnection, workspace: WorkspaceId, id: LinkId) -> 
     get(db, workspace, id).await
 }
 
-/// Stores a new link, without its assignment. `false` where the slug is taken on its domain: the transaction
-/// goes on, so that another slug can be tried.
+/// Which of these slugs are taken, each on the domain at the same place.
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(db: &mut PgConnection, workspace: WorkspaceId, link: &Link) -> sqlx::Result<bool> {
-    let stored = sqlx::query!(
-        "insert into links (workspace_id, id, domain_id, slug, destination, title, status, conversion_tracking, \
-         click_token, utm, custom_query, variants, experiment_key, forward_query, expires_at, expired_url, tags, \
-         created_at, updated_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18) \
-         on conflict on constraint links_slug_unique do nothing",
+pub async fn taken(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    domains: &[Uuid],
+    slugs: &[&str],
+) -> sqlx::Result<Vec<(DomainId, String)>> {
+    let rows = sqlx::query!(
+        r#"select domain_id as "domain: DomainId", slug from links
+           where workspace_id = $1 and (domain_id, slug) in (select * from unnest($2::uuid[], $3::text[]))"#,
         workspace.uuid(),
-        link.id.uuid(),
-        link.domain_id.uuid(),
-        link.slug,
-        link.destination,
-        link.title,
-        link.status.as_str(),
-        link.conversion_tracking,
-        link.click_token.as_str(),
-        Json(&link.utm) as _,
-        Json(&link.custom_query) as _,
-        Json(&link.variants) as _,
-        link.experiment_key,
-        link.forward_query,
-        link.expires_at.map(|at| at.0),
-        link.expired_url,
-        &link.tags,
-        link.created_at.0,
+        domains,
+        slugs as _,
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(stored.rows_affected() == 1)
+    Ok(rows.into_iter().map(|row| (row.domain, row.slug)).collect())
+}
+
+/// Stores new links, without their assignments, but for those whose slug is taken on its domain: the transaction
+/// goes on, so that another slug can be tried. Answers the ids of what was stored.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(db: &mut PgConnection, workspace: WorkspaceId, links: &[&Link]) -> sqlx::Result<Vec<LinkId>> {
+    // As JSON, because arrays of tags of different lengths make no array of Postgres.
+    let rows: Vec<Value> = links
+        .iter()
+        .map(|link| {
+            json!({
+                "id": link.id.uuid(),
+                "domain_id": link.domain_id.uuid(),
+                "slug": link.slug,
+                "destination": link.destination,
+                "title": link.title,
+                "status": link.status.as_str(),
+                "conversion_tracking": link.conversion_tracking,
+                "click_token": link.click_token.as_str(),
+                "utm": link.utm,
+                "custom_query": link.custom_query,
+                "variants": link.variants,
+                "experiment_key": link.experiment_key,
+                "forward_query": link.forward_query,
+                "expires_at": link.expires_at.map(|at| at.0),
+                "expired_url": link.expired_url,
+                "tags": link.tags,
+                "created_at": link.created_at.0,
+            })
+        })
+        .collect();
+    // Two requests that store the same slugs meet them in one order, so they wait for each other, never in a circle.
+    sqlx::query_scalar!(
+        r#"insert into links (workspace_id, id, domain_id, slug, destination, title, status, conversion_tracking,
+           click_token, utm, custom_query, variants, experiment_key, forward_query, expires_at, expired_url, tags,
+           created_at, updated_at)
+           select $1, r.id, r.domain_id, r.slug, r.destination, r.title, r.status, r.conversion_tracking, r.click_token,
+             r.utm, r.custom_query, r.variants, r.experiment_key, r.forward_query, r.expires_at, r.expired_url, r.tags,
+             r.created_at, r.created_at
+           from jsonb_to_recordset($2) as r (id uuid, domain_id uuid, slug text, destination text, title text,
+             status text, conversion_tracking boolean, click_token text, utm jsonb, custom_query jsonb, variants jsonb,
+             experiment_key text, forward_query boolean, expires_at timestamptz, expired_url text, tags text[],
+             created_at timestamptz)
+           order by r.domain_id, r.slug
+           on conflict on constraint links_slug_unique do nothing
+           returning id as "id: LinkId""#,
+        workspace.uuid(),
+        Value::Array(rows),
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Stores a changed link, without its assignment; raises its version.

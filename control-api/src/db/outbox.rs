@@ -8,8 +8,11 @@ use uuid::Uuid;
 /// Wakes the replicators of all instances.
 pub const CHANNEL: &str = "nim_outbox";
 
-/// Raises the record version of links and enqueues them. `ids` are links of the workspace.
-async fn touch(db: &mut PgConnection, workspace: WorkspaceId, ids: &[Uuid]) -> sqlx::Result<()> {
+/// Links were made or changed: raises their records' versions and enqueues them. `ids` are links of the workspace.
+///
+/// # Errors
+/// The database's.
+pub async fn touch_links(db: &mut PgConnection, workspace: WorkspaceId, ids: &[Uuid]) -> sqlx::Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -38,12 +41,12 @@ async fn wake(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A link was made or changed, or its assignment was.
+/// A link was changed, or its assignment was.
 ///
 /// # Errors
 /// The database's.
 pub async fn touch_link(db: &mut PgConnection, workspace: WorkspaceId, link: LinkId) -> sqlx::Result<()> {
-    touch(db, workspace, &[link.uuid()]).await
+    touch_links(db, workspace, &[link.uuid()]).await
 }
 
 /// A partner was renamed, or became active or inactive: its links' records carry that.
@@ -62,7 +65,7 @@ pub async fn touch_links_of_partner(
     )
     .fetch_all(&mut *db)
     .await?;
-    touch(db, workspace, &links).await
+    touch_links(db, workspace, &links).await
 }
 
 /// A program was renamed.
@@ -81,7 +84,7 @@ pub async fn touch_links_of_program(
     )
     .fetch_all(&mut *db)
     .await?;
-    touch(db, workspace, &links).await
+    touch_links(db, workspace, &links).await
 }
 
 /// The workspace changed what clicks of inactive partners carry.
@@ -96,7 +99,7 @@ pub async fn touch_links_of_inactive_partners(db: &mut PgConnection, workspace: 
     )
     .fetch_all(&mut *db)
     .await?;
-    touch(db, workspace, &links).await
+    touch_links(db, workspace, &links).await
 }
 
 /// A domain was made or changed; with `and_links`, in a way that its links' records carry.
@@ -129,7 +132,7 @@ pub async fn touch_domain(
         )
         .fetch_all(&mut *db)
         .await?;
-        touch(db, workspace, &links).await?;
+        touch_links(db, workspace, &links).await?;
     }
     wake(db).await
 }

@@ -1,7 +1,7 @@
 //! Partners and the notes on them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shared::{
     click::Named,
     id::{Partner as Kind, PartnerId, Program, ProgramId, WorkspaceId},
@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgExecutor, types::Json};
 use super::programs::Status;
 use crate::{
     http::{
-        page::PageQuery,
+        page::{Order, SortedQuery},
         reference::{NamedObject, Reference, named},
     },
     time::At,
@@ -140,7 +140,7 @@ impl From<Row> for Partner {
 }
 
 macro_rules! select {
-    ($tail:literal, $($argument:expr),+) => {
+    ($($tail:literal)+, $($argument:expr),+) => {
         sqlx::query_as!(
             Row,
             r#"select r.id as "id: PartnerId", r.key, r.display_name, r.status as "status: Status",
@@ -156,7 +156,7 @@ macro_rules! select {
                r.version, r.created_at as "created_at: At", r.updated_at as "updated_at: At",
                r.erased_at as "erased_at: At"
                from partners r
-               left join programs p on p.workspace_id = r.workspace_id and p.id = r.primary_program_id "# + $tail,
+               left join programs p on p.workspace_id = r.workspace_id and p.id = r.primary_program_id where "# $(+ $tail)+,
             $($argument),+
         )
     };
@@ -177,6 +177,32 @@ pub struct Filter {
     pub q: Option<String>,
 }
 
+macro_rules! page {
+    ($place:literal, $workspace:ident, $filter:ident, $page:ident) => {
+        select!(
+            "r.workspace_id = $1 and r.status = any($2)
+               and ($3::text is null or r.relationship = $3)
+               and ($4::text is null or r.tags @> array[$4])
+               and ($5::uuid is null or r.id in (
+                 select id from partners where workspace_id = $1 and primary_program_id = $5
+                 union all
+                 select partner_id from assignments where workspace_id = $1 and program_id = $5 and ended_at is null))
+               and ($6::text is null or r.display_name ilike $6 or r.key ilike $6 or r.external_id ilike $6
+                    or r.contact_name ilike $6 or r.contact_email ilike $6) "
+            $place " limit $9",
+            $workspace.uuid(),
+            &$filter.statuses,
+            $filter.relationship.map(Relationship::as_str),
+            $filter.tag.as_deref(),
+            $filter.program.map(ProgramId::uuid),
+            $filter.q.as_deref().map(super::containing),
+            $page.after_uuid(),
+            $page.after_name(),
+            $page.fetch()
+        )
+    };
+}
+
 /// A page of partners.
 ///
 /// # Errors
@@ -185,30 +211,34 @@ pub async fn list(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     filter: &Filter,
-    page: &PageQuery<Kind>,
+    page: &SortedQuery<Kind>,
 ) -> sqlx::Result<Vec<Partner>> {
-    let rows = select!(
-        "where r.workspace_id = $1 and r.status = any($2)
-           and ($3::text is null or r.relationship = $3)
-           and ($4::text is null or r.tags @> array[$4])
-           and ($5::uuid is null or r.primary_program_id = $5 or exists (
-             select 1 from assignments a where a.workspace_id = r.workspace_id and a.partner_id = r.id
-             and a.program_id = $5 and a.ended_at is null))
-           and ($6::text is null or r.display_name ilike $6 or r.key ilike $6 or r.external_id ilike $6
-                or r.contact_name ilike $6 or r.contact_email ilike $6)
-           and ($7::uuid is null or r.id < $7)
-         order by r.id desc limit $8",
-        workspace.uuid(),
-        &filter.statuses,
-        filter.relationship.map(Relationship::as_str),
-        filter.tag.as_deref(),
-        filter.program.map(ProgramId::uuid),
-        filter.q.as_deref().map(super::containing),
-        page.before_uuid(),
-        page.fetch()
-    )
-    .fetch_all(db)
-    .await?;
+    // Each order is a statement of its own, so that each finds its index. By creation no name is compared.
+    let rows = match page.order {
+        Order::Newest => {
+            page!("and ($7::uuid is null or r.id < $7) and $8::text is null order by r.id desc", workspace, filter, page)
+                .fetch_all(db)
+                .await?
+        }
+        Order::Oldest => {
+            page!("and ($7::uuid is null or r.id > $7) and $8::text is null order by r.id", workspace, filter, page)
+                .fetch_all(db)
+                .await?
+        }
+        Order::Name => page!(
+            "and ($7::uuid is null or (lower(r.display_name), r.id) > (lower($8), $7)) order by lower(r.display_name), r.id",
+            workspace, filter, page
+        )
+        .fetch_all(db)
+        .await?,
+        Order::NameReversed => page!(
+            "and ($7::uuid is null or (lower(r.display_name), r.id) < (lower($8), $7))
+             order by lower(r.display_name) desc, r.id desc",
+            workspace, filter, page
+        )
+        .fetch_all(db)
+        .await?,
+    };
     Ok(rows.into_iter().map(Partner::from).collect())
 }
 
@@ -217,7 +247,7 @@ pub async fn list(
 /// # Errors
 /// The database's.
 pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: PartnerId) -> sqlx::Result<Option<Partner>> {
-    let row = select!("where r.workspace_id = $1 and r.id = $2", workspace.uuid(), id.uuid());
+    let row = select!("r.workspace_id = $1 and r.id = $2", workspace.uuid(), id.uuid());
     Ok(row.fetch_optional(db).await?.map(Partner::from))
 }
 
@@ -269,47 +299,81 @@ pub async fn find(
     .await
 }
 
-/// Whether a key is taken.
+/// Those of these keys that are taken.
 ///
 /// # Errors
 /// The database's.
-pub async fn key_is_taken(db: impl PgExecutor<'_>, workspace: WorkspaceId, key: &str) -> sqlx::Result<bool> {
+pub async fn taken_keys(db: impl PgExecutor<'_>, workspace: WorkspaceId, keys: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!("select key from partners where workspace_id = $1 and key = any($2)", workspace.uuid(), keys)
+        .fetch_all(db)
+        .await
+}
+
+/// Those of the customer's own ids that partners have.
+///
+/// # Errors
+/// The database's.
+pub async fn taken_external_ids(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    ids: &[String],
+) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        r#"select exists(select 1 from partners where workspace_id = $1 and key = $2) as "found!""#,
+        r#"select external_id as "id!" from partners where workspace_id = $1 and external_id = any($2)"#,
         workspace.uuid(),
-        key,
+        ids,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await
 }
 
-/// Stores a new partner.
+/// Stores new partners, but for those whose key or external id is taken; answers the ids of what was stored.
 ///
 /// # Errors
-/// The database's; `partners_key_unique` and `partners_external_id_unique` where those are taken.
-pub async fn insert(db: &mut PgConnection, workspace: WorkspaceId, partner: &Partner) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into partners (workspace_id, id, key, display_name, status, relationship, contact_name, \
-         contact_email, external_id, invite, tags, primary_program_id, metadata, created_at, updated_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+/// The database's.
+pub async fn insert(
+    db: &mut PgConnection,
+    workspace: WorkspaceId,
+    partners: &[&Partner],
+) -> sqlx::Result<Vec<PartnerId>> {
+    // As JSON, because arrays of tags of different lengths make no array of Postgres.
+    let rows: Vec<Value> = partners
+        .iter()
+        .map(|partner| {
+            json!({
+                "id": partner.id.uuid(),
+                "key": partner.key,
+                "display_name": partner.display_name,
+                "status": partner.status.as_str(),
+                "relationship": partner.relationship.as_str(),
+                "contact_name": partner.contact_name,
+                "contact_email": partner.contact_email,
+                "external_id": partner.external_id,
+                "invite": partner.invite,
+                "tags": partner.tags,
+                "primary_program_id": partner.primary_program.as_ref().map(|program| program.id.uuid()),
+                "metadata": partner.metadata,
+                "created_at": partner.created_at.0,
+            })
+        })
+        .collect();
+    // Two requests that store the same keys meet them in one order, so they wait for each other, never in a circle.
+    sqlx::query_scalar!(
+        r#"insert into partners (workspace_id, id, key, display_name, status, relationship, contact_name,
+           contact_email, external_id, invite, tags, primary_program_id, metadata, created_at, updated_at)
+           select $1, r.id, r.key, r.display_name, r.status, r.relationship, r.contact_name, r.contact_email,
+             r.external_id, r.invite, r.tags, r.primary_program_id, r.metadata, r.created_at, r.created_at
+           from jsonb_to_recordset($2) as r (id uuid, key text, display_name text, status text, relationship text,
+             contact_name text, contact_email text, external_id text, invite jsonb, tags text[],
+             primary_program_id uuid, metadata jsonb, created_at timestamptz)
+           order by r.key
+           on conflict do nothing
+           returning id as "id: PartnerId""#,
         workspace.uuid(),
-        partner.id.uuid(),
-        partner.key,
-        partner.display_name,
-        partner.status.as_str(),
-        partner.relationship.as_str(),
-        partner.contact_name,
-        partner.contact_email,
-        partner.external_id,
-        partner.invite.as_ref().map(Json) as _,
-        &partner.tags,
-        partner.primary_program.as_ref().map(|program| program.id.uuid()),
-        Json(&partner.metadata) as _,
-        partner.created_at.0,
+        Value::Array(rows),
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_all(db)
+    .await
 }
 
 /// Stores a changed partner; raises its version.

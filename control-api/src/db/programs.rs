@@ -1,15 +1,23 @@
 //! Programs and the versions of their reward terms.
 
+mod terms;
+
+pub use terms::start_terms;
+
 use serde::Serialize;
 use shared::{
+    click::Named,
     destination::{CustomQuery, Utm},
     id::{Program as Kind, ProgramId, WorkspaceId},
     reward::{AppliesTo, Basis},
 };
-use sqlx::{PgConnection, PgExecutor, types::Json};
+use sqlx::{PgExecutor, types::Json};
 
 use crate::{
-    http::{page::PageQuery, reference::Reference},
+    http::{
+        page::SortedQuery,
+        reference::{Reference, References},
+    },
     time::At,
 };
 
@@ -92,6 +100,14 @@ pub struct Program {
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: At,
+}
+
+impl Program {
+    /// As other objects show it.
+    #[must_use]
+    pub fn named(&self) -> Named<'static, Kind> {
+        Named { id: self.id, key: self.key.clone().into(), name: self.name.clone().into() }
+    }
 }
 
 /// Reward terms, for reconciliation elsewhere. Each change makes a new version; a conversion is estimated by
@@ -189,11 +205,34 @@ impl From<Row> for Program {
     }
 }
 
+macro_rules! select {
+    ($tail:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"select p.id as "id: ProgramId", p.key, p.name, p.status as "status: Status", p.kind as "kind: ProgramKind",
+               p.public_label, p.default_destination_url, p.support_email, p.terms_url, p.help_url, p.application_url,
+               p.utm as "utm: Json<Utm>", p.custom_query as "custom_query: Json<CustomQuery>", p.attribution_window_days,
+               p.version, p.created_at as "created_at: At", p.updated_at as "updated_at: At",
+               t.version as "terms_version?", t.basis as "basis?: Basis", t.rate_bps as "rate_bps?",
+               t.amount_minor as "amount_minor?", t.currency as "currency?", t.applies_to as "applies_to?",
+               t.hold_days as "hold_days?", t.note as "note?", t.started_at as "started_at?: At"
+               from programs p
+               left join lateral (
+                 select * from program_reward_terms t where t.workspace_id = p.workspace_id and t.program_id = p.id
+                 order by t.version desc limit 1
+               ) t on true where "# + $tail,
+            $($argument),+
+        )
+    };
+}
+
 /// Which programs to list.
 #[derive(Debug, Default)]
 pub struct Filter {
     /// Only these states.
     pub statuses: Vec<String>,
+    /// Only this kind.
+    pub kind: Option<ProgramKind>,
     /// Part of the name or key.
     pub q: Option<String>,
 }
@@ -206,31 +245,30 @@ pub async fn list(
     db: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     filter: &Filter,
-    page: &PageQuery<Kind>,
+    page: &SortedQuery<Kind>,
 ) -> sqlx::Result<Vec<Program>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select p.id as "id: ProgramId", p.key, p.name, p.status as "status: Status", p.kind as "kind: ProgramKind",
-           p.public_label, p.default_destination_url, p.support_email, p.terms_url, p.help_url, p.application_url,
-           p.utm as "utm: Json<Utm>", p.custom_query as "custom_query: Json<CustomQuery>", p.attribution_window_days,
-           p.version, p.created_at as "created_at: At", p.updated_at as "updated_at: At",
-           t.version as "terms_version?", t.basis as "basis?: Basis", t.rate_bps as "rate_bps?",
-           t.amount_minor as "amount_minor?", t.currency as "currency?", t.applies_to as "applies_to?",
-           t.hold_days as "hold_days?", t.note as "note?", t.started_at as "started_at?: At"
-           from programs p
-           left join lateral (
-             select * from program_reward_terms t where t.workspace_id = p.workspace_id and t.program_id = p.id
-             order by t.version desc limit 1
-           ) t on true
-           where p.workspace_id = $1 and p.status = any($2)
-             and ($3::text is null or p.name ilike $3 or p.key ilike $3)
-             and ($4::uuid is null or p.id < $4)
-           order by p.id desc limit $5"#,
+    // A workspace has few programs, so sorting them costs nothing that an index would save.
+    let rows = select!(
+        "p.workspace_id = $1 and p.status = any($2)
+           and ($3::text is null or p.kind = $3)
+           and ($4::text is null or p.name ilike $4 or p.key ilike $4)
+           and ($5::uuid is null or case $7
+             when 'newest' then p.id < $5
+             when 'oldest' then p.id > $5
+             when 'name' then (lower(p.name), p.id) > (lower($6), $5)
+             else (lower(p.name), p.id) < (lower($6), $5) end)
+         order by
+           case when $7 = 'name' then lower(p.name) end, case when $7 = 'name_reversed' then lower(p.name) end desc,
+           case when $7 in ('oldest', 'name') then p.id end, p.id desc
+         limit $8",
         workspace.uuid(),
         &filter.statuses,
+        filter.kind.map(ProgramKind::as_str),
         filter.q.as_deref().map(super::containing),
-        page.before_uuid(),
-        page.fetch(),
+        page.after_uuid(),
+        page.after_name(),
+        page.order.as_str(),
+        page.fetch()
     )
     .fetch_all(db)
     .await?;
@@ -242,27 +280,38 @@ pub async fn list(
 /// # Errors
 /// The database's.
 pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: ProgramId) -> sqlx::Result<Option<Program>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"select p.id as "id: ProgramId", p.key, p.name, p.status as "status: Status", p.kind as "kind: ProgramKind",
-           p.public_label, p.default_destination_url, p.support_email, p.terms_url, p.help_url, p.application_url,
-           p.utm as "utm: Json<Utm>", p.custom_query as "custom_query: Json<CustomQuery>", p.attribution_window_days,
-           p.version, p.created_at as "created_at: At", p.updated_at as "updated_at: At",
-           t.version as "terms_version?", t.basis as "basis?: Basis", t.rate_bps as "rate_bps?",
-           t.amount_minor as "amount_minor?", t.currency as "currency?", t.applies_to as "applies_to?",
-           t.hold_days as "hold_days?", t.note as "note?", t.started_at as "started_at?: At"
-           from programs p
-           left join lateral (
-             select * from program_reward_terms t where t.workspace_id = p.workspace_id and t.program_id = p.id
-             order by t.version desc limit 1
-           ) t on true
-           where p.workspace_id = $1 and p.id = $2"#,
+    Ok(get_all(db, workspace, &[id.uuid()]).await?.pop())
+}
+
+/// Those of these programs that exist.
+///
+/// # Errors
+/// The database's.
+pub async fn get_all(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    ids: &[uuid::Uuid],
+) -> sqlx::Result<Vec<Program>> {
+    let rows = select!("p.workspace_id = $1 and p.id = any($2)", workspace.uuid(), ids).fetch_all(db).await?;
+    Ok(rows.into_iter().map(Program::from).collect())
+}
+
+/// Those programs that the references name.
+///
+/// # Errors
+/// The database's.
+pub async fn find_all(
+    db: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    references: &References,
+) -> sqlx::Result<Vec<Program>> {
+    let rows = select!(
+        "p.workspace_id = $1 and (p.id = any($2) or p.key = any($3))",
         workspace.uuid(),
-        id.uuid(),
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(Program::from))
+        &references.ids,
+        &references.keys
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Program::from).collect())
 }
 
 /// The id of a program named in any way, its row locked until the transaction ends.
@@ -307,19 +356,14 @@ pub async fn find(
     Ok(found.map(ProgramId::from_uuid))
 }
 
-/// Whether a key is taken.
+/// Those of these keys that are taken.
 ///
 /// # Errors
 /// The database's.
-pub async fn key_is_taken(db: impl PgExecutor<'_>, workspace: WorkspaceId, key: &str) -> sqlx::Result<bool> {
-    let found = sqlx::query_scalar!(
-        r#"select exists(select 1 from programs where workspace_id = $1 and key = $2) as "found!""#,
-        workspace.uuid(),
-        key,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(found)
+pub async fn taken_keys(db: impl PgExecutor<'_>, workspace: WorkspaceId, keys: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!("select key from programs where workspace_id = $1 and key = any($2)", workspace.uuid(), keys)
+        .fetch_all(db)
+        .await
 }
 
 /// Stores a new program, without its terms.
@@ -389,38 +433,4 @@ pub async fn update(
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Starts a new version of a program's terms, `None` for none any more, with the transaction's time, and
-/// answers its number and start. The program must be locked or new.
-///
-/// # Errors
-/// The database's.
-pub async fn start_terms(
-    db: &mut PgConnection,
-    workspace: WorkspaceId,
-    program: ProgramId,
-    terms: Option<&RewardTerms>,
-) -> sqlx::Result<(i32, At)> {
-    let applies_to: Vec<String> =
-        terms.map(|t| t.applies_to.iter().map(ToString::to_string).collect()).unwrap_or_default();
-    let row = sqlx::query!(
-        r#"insert into program_reward_terms (workspace_id, program_id, version, basis, rate_bps, amount_minor, currency,
-           applies_to, hold_days, note)
-           select $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5, $6, $7, $8, $9
-           from program_reward_terms where workspace_id = $1 and program_id = $2
-           returning version, started_at as "started_at: At""#,
-        workspace.uuid(),
-        program.uuid(),
-        terms.map(|t| t.basis.as_str()),
-        terms.and_then(|t| t.rate_bps),
-        terms.and_then(|t| t.amount_minor),
-        terms.and_then(|t| t.currency.clone()),
-        &applies_to,
-        terms.map_or(0, |t| t.hold_days),
-        terms.and_then(|t| t.note.clone()),
-    )
-    .fetch_one(db)
-    .await?;
-    Ok((row.version, row.started_at))
 }

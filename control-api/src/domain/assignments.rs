@@ -8,13 +8,13 @@
 use serde::Serialize;
 use shared::{
     click::Named,
-    id::{ApiKeyId, AssignmentId, LinkId, Partner, Program as ProgramKind},
+    id::{ApiKeyId, AssignmentId, LinkId, Partner, Program as ProgramKind, ProgramId},
 };
 
 use crate::{
     db::{
         self,
-        assignments::Assignment,
+        assignments::{Assignee, Assignment},
         programs::{Program, Status},
     },
     domain::links,
@@ -22,7 +22,7 @@ use crate::{
     http::{
         fields::{Fields, boolean, word},
         mutation::Mutation,
-        reference::Reference,
+        reference::{Found, Reference, References},
     },
     time::random,
 };
@@ -32,6 +32,8 @@ shared::text_enum! {
     pub enum Warning {
         /// The partner's primary program is not active, so the link was assigned without a program.
         PrimaryProgramPaused = "primary_program_paused",
+        /// Defaults were asked for, but no program gave any.
+        NoProgramDefaults = "no_program_defaults",
         /// A program was named without a partner: it gave its defaults, but the link belongs to nobody.
         ProgramWithoutPartner = "program_without_partner",
     }
@@ -43,7 +45,7 @@ pub struct Warned<T> {
     /// The object.
     #[serde(flatten)]
     pub object: T,
-    /// `primary_program_paused`, `program_without_partner`.
+    /// `primary_program_paused`, `program_without_partner`, `no_program_defaults`.
     #[schema(value_type = Vec<String>)]
     pub warnings: Vec<Warning>,
 }
@@ -71,7 +73,22 @@ pub struct Wish {
     pub apply_program_defaults: bool,
 }
 
+impl Choice {
+    const fn named(&self) -> Option<&Reference<ProgramKind>> {
+        match self {
+            Self::Named(reference) => Some(reference),
+            Self::Primary | Self::Without => None,
+        }
+    }
+}
+
 impl Wish {
+    /// Whether it asks for anything of Partners. Plain links don't.
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        self.partner.is_some() || self.program.named().is_some() || self.apply_program_defaults
+    }
+
     /// Reads `partner`, `program` and `apply_program_defaults`.
     pub fn read(fields: &mut Fields<'_>) -> Self {
         let partner = fields.get("partner", word);
@@ -97,68 +114,74 @@ pub struct Granted {
     pub warnings: Vec<Warning>,
 }
 
-/// Looks up what a wish names and holds it. Call it before the link is locked.
+/// Why a wish is not granted: each field that stands against it.
+pub type Refusals = Vec<(&'static str, ApiError)>;
+
+/// Looks up what wishes name and holds it. Call it before links are locked.
 ///
 /// # Errors
-/// 404 where there is no such partner or program; 422 `partner_not_active`, `program_not_active`.
-pub async fn grant(change: &mut Mutation, wish: &Wish) -> Result<Granted, ApiError> {
+/// The database's.
+pub async fn grant(change: &mut Mutation, wishes: &[&Wish]) -> Result<Vec<Result<Granted, Refusals>>, ApiError> {
     let workspace = change.workspace();
-    let mut granted = Granted { partner: None, program: None, warnings: vec![] };
-    let mut primary = None;
-    if let Some(reference) = &wish.partner {
-        let found = db::assignments::hold_partner(change.db(), workspace, reference).await?;
-        let found = found.ok_or(ApiError::NotFound("partner"))?;
-        if found.status != Status::Active {
-            return Err(ApiError::Rule {
-                code: "partner_not_active",
-                pointer: "/partner",
-                detail: format!(
-                    "the partner {} is {}; only active partners can be assigned",
-                    found.partner.key, found.status
-                ),
-            });
+    let partners: References = wishes.iter().filter_map(|wish| wish.partner.as_ref()).collect();
+    let partners = db::assignments::hold_partners(change.db(), workspace, &partners).await?;
+    let partners = Found::of(
+        partners.into_iter().map(|one| (one.partner.id, one.partner.key.to_string(), one.external_id.clone(), one)),
+    );
+    let assignee = |wish: &Wish| wish.partner.as_ref().and_then(|reference| partners.get(reference));
+    let mut programs: References = wishes.iter().filter_map(|wish| wish.program.named()).collect();
+    programs.ids.extend(
+        wishes
+            .iter()
+            .filter(|wish| matches!(wish.program, Choice::Primary))
+            .filter_map(|wish| assignee(wish).and_then(|one| one.primary_program).map(ProgramId::uuid)),
+    );
+    let held = db::assignments::hold_programs(change.db(), workspace, &programs).await?;
+    let programs = db::programs::get_all(change.db(), workspace, &held).await?;
+    let programs = Found::of(programs.into_iter().map(|program| (program.id, program.key.clone(), None, program)));
+    Ok(wishes.iter().map(|wish| decide(wish, assignee(wish), &programs)).collect())
+}
+
+fn decide(wish: &Wish, assignee: Option<&Assignee>, programs: &Found<Program>) -> Result<Granted, Refusals> {
+    let mut granted = Granted { partner: assignee.map(|one| one.partner.clone()), program: None, warnings: vec![] };
+    let mut refusals = vec![];
+    match assignee {
+        None if wish.partner.is_some() => refusals.push(("/partner", ApiError::NotFound("partner"))),
+        Some(one) if one.status != Status::Active => {
+            let detail =
+                format!("the partner {} is {}; only active partners can be assigned", one.partner.key, one.status);
+            refusals.push(("/partner", ApiError::Rule { code: "partner_not_active", pointer: "/partner", detail }));
         }
-        primary = found.primary_program;
-        granted.partner = Some(found.partner);
+        _ => {}
     }
     match &wish.program {
         Choice::Without => {}
-        Choice::Named(reference) => {
-            let program = hold_program(change, reference).await?.ok_or(ApiError::NotFound("program"))?;
-            if program.status != Status::Active {
-                return Err(ApiError::Rule {
-                    code: "program_not_active",
-                    pointer: "/program",
-                    detail: format!(
-                        "the program {} is {}; only active programs can be assigned",
-                        program.key, program.status
-                    ),
-                });
+        Choice::Named(reference) => match programs.get(reference) {
+            None => refusals.push(("/program", ApiError::NotFound("program"))),
+            Some(program) if program.status != Status::Active => {
+                let detail =
+                    format!("the program {} is {}; only active programs can be assigned", program.key, program.status);
+                refusals.push(("/program", ApiError::Rule { code: "program_not_active", pointer: "/program", detail }));
             }
-            if granted.partner.is_none() {
-                granted.warnings.push(Warning::ProgramWithoutPartner);
-            }
-            granted.program = Some(program);
-        }
+            Some(program) => granted.program = Some(program.clone()),
+        },
         Choice::Primary => {
-            if let Some(id) = primary {
-                let program = hold_program(change, &Reference::Id(id)).await?;
-                granted.program = program.filter(|program| program.status == Status::Active);
+            if let Some(id) = assignee.and_then(|one| one.primary_program) {
+                let program = programs.get(&Reference::Id(id));
+                granted.program = program.filter(|program| program.status == Status::Active).cloned();
                 if granted.program.is_none() {
                     granted.warnings.push(Warning::PrimaryProgramPaused);
                 }
             }
         }
     }
-    Ok(granted)
-}
-
-async fn hold_program(change: &mut Mutation, reference: &Reference<ProgramKind>) -> Result<Option<Program>, ApiError> {
-    let workspace = change.workspace();
-    match db::assignments::hold_program(change.db(), workspace, reference).await? {
-        Some(id) => Ok(db::programs::get(change.db(), workspace, id).await?),
-        None => Ok(None),
+    if wish.partner.is_none() && granted.program.is_some() {
+        granted.warnings.push(Warning::ProgramWithoutPartner);
     }
+    if wish.apply_program_defaults && granted.program.is_none() && granted.warnings.is_empty() {
+        granted.warnings.push(Warning::NoProgramDefaults);
+    }
+    if refusals.is_empty() { Ok(granted) } else { Err(refusals) }
 }
 
 /// Assigns a link, and copies its program's defaults onto it if the wish says so.
@@ -172,7 +195,9 @@ pub async fn put(
     wish: &Wish,
 ) -> Result<Warned<Assignment>, ApiError> {
     let workspace = change.workspace();
-    let Granted { partner, program, warnings } = grant(change, wish).await?;
+    let granted = grant(change, &[wish]).await?.swap_remove(0);
+    // The first refusal has a status and code of its own, which is the answer's.
+    let Granted { partner, program, warnings } = granted.map_err(|mut refusals| refusals.swap_remove(0).1)?;
     let partner = partner.ok_or_else(|| ApiError::field("/partner", "required", "is required"))?;
     let before = db::links::lock(change.db(), workspace, link).await?.ok_or(ApiError::NotFound("link"))?;
     if let Some(program) = program.as_ref().filter(|_| wish.apply_program_defaults) {
@@ -184,7 +209,7 @@ pub async fn put(
     }
     let assignment = assign(change, by, link, partner, program.as_ref()).await?;
     if before.assignment.is_none_or(|before| before.id != assignment.id) {
-        db::outbox::touch_link(change.db(), workspace, link).await?;
+        db::outbox::touch_links(change.db(), workspace, &[link.uuid()]).await?;
     }
     Ok(Warned { object: assignment, warnings })
 }
@@ -202,11 +227,7 @@ pub async fn assign(
     program: Option<&Program>,
 ) -> Result<Assignment, ApiError> {
     let workspace = change.workspace();
-    let program = program.map(|program| Named {
-        id: program.id,
-        key: program.key.clone().into(),
-        name: program.name.clone().into(),
-    });
+    let program = program.map(Program::named);
     let latest = db::assignments::latest(change.db(), workspace, link).await?;
     let same = |there: &Assignment| {
         let programs = (there.program.as_ref().map(|p| p.id), program.as_ref().map(|p| p.id));
@@ -225,19 +246,24 @@ pub async fn assign(
             close(change, by, latest, at).await?;
         }
     }
-    let assignment = Assignment {
-        id: AssignmentId::mint(minted, random()),
-        link_id: link,
-        partner,
-        program,
-        started_at: at,
-        ended_at: None,
-        actor: by,
-        ended_by: None,
-    };
-    db::assignments::insert(change.db(), workspace, &assignment).await?;
-    change.audit("assignment.create", assignment.id, None::<&()>, Some(&assignment)).await?;
+    let id = AssignmentId::mint(minted, random());
+    let assignment =
+        Assignment { id, link_id: link, partner, program, started_at: at, ended_at: None, actor: by, ended_by: None };
+    begin(change, std::slice::from_ref(&assignment)).await?;
     Ok(assignment)
+}
+
+/// Stores assignments that begin, of links without an active one.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(change: &mut Mutation, assignments: &[Assignment]) -> Result<(), ApiError> {
+    let workspace = change.workspace();
+    db::assignments::insert(change.db(), workspace, assignments).await?;
+    for assignment in assignments {
+        change.audit("assignment.create", assignment.id, None::<&()>, Some(assignment)).await?;
+    }
+    Ok(())
 }
 
 /// Ends the assignment of a link. Where none is active, nothing changes and the latest one is answered, so
@@ -255,7 +281,7 @@ pub async fn end(change: &mut Mutation, by: ApiKeyId, link: LinkId) -> Result<As
     }
     let at = db::assignments::moment(change.db()).await?.max(latest.started_at);
     let ended = close(change, by, latest, at).await?;
-    db::outbox::touch_link(change.db(), workspace, link).await?;
+    db::outbox::touch_links(change.db(), workspace, &[link.uuid()]).await?;
     Ok(ended)
 }
 

@@ -1,5 +1,7 @@
 //! Keys of programs and partners: asked for, or made of the name.
 
+use std::collections::HashSet;
+
 use shared::name::Key;
 
 use crate::{db, error::ApiError, http::mutation::Mutation, time::random};
@@ -25,34 +27,83 @@ impl Of {
     }
 }
 
-/// The key a create asks for, taken or not, or one made of the name that is free until this transaction ends.
+/// Which key an object is to have.
+pub enum Wish<'a> {
+    /// This one.
+    Asked(&'a Key),
+    /// One made of its name.
+    Named(&'a str),
+}
+
+/// A key for each wish: the one it asks for, or one made of the name that is free until this transaction ends. In
+/// the place of a key that is taken stands why it can't be had.
 ///
 /// # Errors
 /// The database's.
-pub async fn free(change: &mut Mutation, of: Of, asked: Option<Key>, name: &str) -> Result<Key, ApiError> {
-    if let Some(key) = asked {
-        return Ok(key);
-    }
-    let base = Key::from_name(name, of.word());
-    // Two creates of one name take turns, so that neither is told of a conflict over a key it never chose.
-    let turn = format!("{} {} {base}", change.workspace(), of.word());
-    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", turn).fetch_one(change.db()).await?;
-    if !is_taken(change, of, &base).await? {
-        return Ok(base);
-    }
-    for number in NUMBERS {
-        let key = base.numbered(number);
-        if !is_taken(change, of, &key).await? {
-            return Ok(key);
+pub async fn free(change: &mut Mutation, of: Of, wishes: &[Wish<'_>]) -> Result<Vec<Result<Key, ApiError>>, ApiError> {
+    let bases: Vec<Option<Key>> = wishes
+        .iter()
+        .map(|wish| match wish {
+            Wish::Asked(_) => None,
+            Wish::Named(name) => Some(Key::from_name(name, of.word())),
+        })
+        .collect();
+    take_turns(change, of, &bases).await?;
+    let asked = wishes.iter().filter_map(|wish| match wish {
+        Wish::Asked(key) => Some(key.to_string()),
+        Wish::Named(_) => None,
+    });
+    let distinct: HashSet<&Key> = bases.iter().flatten().collect();
+    let made = distinct
+        .into_iter()
+        .flat_map(|base| std::iter::once(base.to_string()).chain(NUMBERS.map(|n| base.numbered(n).to_string())));
+    let stored = taken(change, of, &asked.clone().chain(made).collect::<Vec<_>>()).await?;
+    // What one object of the request asks for is not made of another's name.
+    let mut used: HashSet<String> = stored.iter().cloned().chain(asked).collect();
+    let mut seen = HashSet::new();
+    let choose = |(wish, base): (&Wish<'_>, Option<Key>)| match (wish, base) {
+        (Wish::Named(_), Some(base)) => {
+            let numbered = NUMBERS.map(|number| base.numbered(number));
+            let random = std::iter::repeat_with(|| base.numbered(u32::from_be_bytes(random())));
+            let mut candidates = std::iter::once(base.clone()).chain(numbered).chain(random);
+            // The random ones don't end, so one is found.
+            let key = candidates.find(|key| used.insert(key.to_string())).unwrap_or(base);
+            Ok(key)
         }
-    }
-    Ok(base.numbered(u32::from_be_bytes(random())))
+        (Wish::Named(name), None) => Ok(Key::from_name(name, of.word())),
+        (Wish::Asked(key), _) if stored.contains(key.as_str()) => {
+            Err(ApiError::Conflict { code: "conflict", detail: format!("the key {key} is taken; choose another") })
+        }
+        (Wish::Asked(key), _) if !seen.insert(key.to_string()) => {
+            Err(ApiError::field("/key", "duplicate", format!("the key {key} stands in this request before")))
+        }
+        (Wish::Asked(key), _) => Ok((*key).clone()),
+    };
+    Ok(wishes.iter().zip(bases.clone()).map(choose).collect())
 }
 
-async fn is_taken(change: &mut Mutation, of: Of, key: &Key) -> sqlx::Result<bool> {
-    let workspace = change.workspace();
-    match of {
-        Of::Program => db::programs::key_is_taken(change.db(), workspace, key.as_str()).await,
-        Of::Partner => db::partners::key_is_taken(change.db(), workspace, key.as_str()).await,
+/// Two creates of one name take turns, so that neither is told of a conflict over a key it never chose. Creates of
+/// several names queue in one order.
+async fn take_turns(change: &mut Mutation, of: Of, bases: &[Option<Key>]) -> Result<(), ApiError> {
+    let turns: Vec<String> =
+        bases.iter().flatten().map(|base| format!("{} {} {base}", change.workspace(), of.word())).collect();
+    if !turns.is_empty() {
+        sqlx::query!(
+            "select pg_advisory_xact_lock(turn) from \
+               (select distinct hashtextextended(name, 0) as turn from unnest($1::text[]) as name order by 1) as turns",
+            &turns,
+        )
+        .fetch_all(change.db())
+        .await?;
     }
+    Ok(())
+}
+
+async fn taken(change: &mut Mutation, of: Of, keys: &[String]) -> sqlx::Result<HashSet<String>> {
+    let workspace = change.workspace();
+    let taken = match of {
+        Of::Program => db::programs::taken_keys(change.db(), workspace, keys).await?,
+        Of::Partner => db::partners::taken_keys(change.db(), workspace, keys).await?,
+    };
+    Ok(taken.into_iter().collect())
 }

@@ -1,5 +1,9 @@
 //! What a link may be, and what it is shown with.
 
+mod create;
+
+pub use create::{Links, NewLink};
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -15,11 +19,9 @@ use shared::{
 use crate::{
     db::{
         self,
-        domains::{DomainRef, DomainStatus},
         links::{Link, Variant},
         programs::Program,
     },
-    domain::assignments::{self, Granted, Warned, Wish},
     error::ApiError,
     http::{
         fields::{
@@ -27,7 +29,7 @@ use crate::{
         },
         mutation::Mutation,
     },
-    time::{At, random},
+    time::At,
 };
 
 /// The longest destination once UTM values and custom query are merged into it, in bytes. Bounds what each
@@ -37,10 +39,6 @@ const MAX_MERGED: usize = 4_096;
 const MAX_VARIANTS: usize = 20;
 /// The most custom parameters of a link.
 const MAX_CUSTOM: usize = 20;
-/// Letters and digits that people don't confuse (base58).
-const SLUG_LETTERS: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-/// Characters of a random slug: 2 × 10¹² of them.
-const SLUG_LENGTH: usize = 7;
 
 /// A link, as the API shows it.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -55,7 +53,7 @@ pub struct Shown {
     /// Path of its QR code, as SVG; `.png` in place of `.svg` gives a PNG.
     pub qr_url: String,
     /// Whether human visitors carry a click token.
-    pub token_append: TokenAppend,
+    pub token_append: LinkTokenAppend,
 }
 
 /// Whether a click token is appended to the destination, and why or why not.
@@ -70,13 +68,46 @@ pub struct TokenAppend {
     pub rule: Option<String>,
 }
 
-impl From<Link> for Shown {
-    fn from(link: Link) -> Self {
-        let reason = target(&link, &link.destination).map(|target| target.token);
-        let token_append = TokenAppend {
+/// The same of every place a link leads to.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct LinkTokenAppend {
+    /// Of the link's own destination.
+    #[serde(flatten)]
+    pub destination: TokenAppend,
+    /// Of each variant. Where there are any, visitors go to one of them.
+    pub variants: Vec<VariantTokenAppend>,
+}
+
+/// The same of one variant.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct VariantTokenAppend {
+    /// The variant.
+    pub key: String,
+    /// Of its destination.
+    #[serde(flatten)]
+    pub destination: TokenAppend,
+}
+
+impl TokenAppend {
+    fn of(link: &Link, destination: &str) -> Self {
+        let reason = target(link, destination).map(|target| target.token);
+        Self {
             will_append: reason == Some(shared::click::TokenReason::Appended),
             reason: reason.map_or_else(|| "never".to_owned(), |reason| reason.to_string()),
-            rule: sensitive::rule(&link.destination).map(str::to_owned),
+            rule: sensitive::rule(destination).map(str::to_owned),
+        }
+    }
+}
+
+impl From<Link> for Shown {
+    fn from(link: Link) -> Self {
+        let variant = |variant: &Variant| VariantTokenAppend {
+            key: variant.key.clone(),
+            destination: TokenAppend::of(&link, &variant.destination),
+        };
+        let token_append = LinkTokenAppend {
+            destination: TokenAppend::of(&link, &link.destination),
+            variants: link.variants.iter().map(variant).collect(),
         };
         Self { short_url: short_url(&link), qr_url: format!("/v1/links/{}/qr.svg", link.id), token_append, link }
     }
@@ -197,88 +228,6 @@ pub fn slug(value: &Value) -> Parsed<Slug> {
     Slug::parse(text).or_else(|detail| fault("format", detail))
 }
 
-fn random_slug() -> String {
-    let mut slug = String::with_capacity(SLUG_LENGTH);
-    while slug.len() < SLUG_LENGTH {
-        // Bytes of an incomplete round of 58 would make the first letters likelier.
-        let fair = random::<16>().into_iter().filter(|byte| usize::from(*byte) < 256 / 58 * 58);
-        let letters = fair.map(|byte| char::from(SLUG_LETTERS[usize::from(byte) % 58]));
-        slug.extend(letters.take(SLUG_LENGTH - slug.len()));
-    }
-    slug
-}
-
-/// What a create asks for beside the link itself.
-pub struct Placement {
-    /// Its domain.
-    pub domain: DomainRef,
-    /// Its slug; `None` for a random one.
-    pub slug: Option<Slug>,
-    /// Its partner and program.
-    pub wish: Wish,
-}
-
-/// Stores a new link and assigns it, in one transaction.
-///
-/// # Errors
-/// 404 where the domain, partner or program doesn't exist; 409 where the slug is taken; 422 where they may not
-/// be used, or no destination results.
-pub async fn create(
-    change: &mut Mutation,
-    by: shared::id::ApiKeyId,
-    mut link: Link,
-    placement: Placement,
-) -> Result<Warned<Shown>, ApiError> {
-    let workspace = change.workspace();
-    let Granted { partner, program, warnings } = assignments::grant(change, &placement.wish).await?;
-    let domain = db::domains::find(change.db(), workspace, &placement.domain).await?;
-    let domain = domain.ok_or(ApiError::NotFound("domain"))?;
-    if domain.status != DomainStatus::Active {
-        return Err(ApiError::Rule {
-            code: "domain_not_active",
-            pointer: "/domain",
-            detail: format!("the domain {} is archived; only active domains take links", domain.hostname),
-        });
-    }
-    (link.domain, link.domain_id) = (domain.hostname, domain.id);
-    if link.destination.is_empty() {
-        let default = program.as_ref().and_then(|program| program.default_destination_url.clone());
-        link.destination = default.ok_or_else(|| {
-            ApiError::field("/destination", "required", "is required: no program gives a default destination")
-        })?;
-    }
-    if let Some(program) = program.as_ref().filter(|_| placement.wish.apply_program_defaults) {
-        apply_defaults(&mut link, program)?;
-    }
-    insert(change, &mut link, placement.slug).await?;
-    if let Some(partner) = partner {
-        assignments::assign(change, by, link.id, partner, program.as_ref()).await?;
-    }
-    db::outbox::touch_link(change.db(), workspace, link.id).await?;
-    let link = db::links::get(change.db(), workspace, link.id).await?.ok_or(ApiError::NotFound("link"))?;
-    change.audit("link.create", link.id, None::<&()>, Some(&link)).await?;
-    Ok(Warned { object: link.into(), warnings })
-}
-
-async fn insert(change: &mut Mutation, link: &mut Link, asked: Option<Slug>) -> Result<(), ApiError> {
-    let workspace = change.workspace();
-    if let Some(asked) = asked {
-        asked.as_str().clone_into(&mut link.slug);
-        if db::links::insert(change.db(), workspace, link).await? {
-            return Ok(());
-        }
-        let detail = format!("the slug {asked} is taken on {}; choose another", link.domain);
-        return Err(ApiError::Conflict { code: "conflict", detail });
-    }
-    for _ in 0..5 {
-        link.slug = random_slug();
-        if db::links::insert(change.db(), workspace, link).await? {
-            return Ok(());
-        }
-    }
-    Err(ApiError::Unavailable("five random slugs in a row were taken".to_owned()))
-}
-
 /// Copies a program's UTM values and custom query onto a link, over values of the same name. A copy: what the
 /// program becomes later doesn't reach the link.
 ///
@@ -314,7 +263,7 @@ pub async fn update(change: &mut Mutation, before: &Link, link: &mut Link) -> Re
     let workspace = change.workspace();
     let now = change.app().ambient.at();
     db::links::update(change.db(), workspace, link, now).await?;
-    db::outbox::touch_link(change.db(), workspace, link.id).await?;
+    db::outbox::touch_links(change.db(), workspace, &[link.id.uuid()]).await?;
     change.audit("link.update", link.id, Some(before), Some(link)).await
 }
 
@@ -323,13 +272,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn random_slugs_are_slugs_and_differ() {
-        let slugs: BTreeSet<_> = (0..1_000).map(|_| random_slug()).collect();
-        assert_eq!(slugs.len(), 1_000);
-        assert!(slugs.iter().all(|slug| slug.len() == 7 && Slug::parse(slug).is_ok()));
-    }
 
     #[test]
     fn variants_name_every_fault() {

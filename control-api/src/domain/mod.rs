@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod assignments;
 pub mod attribution;
+pub mod bulk;
 pub mod clicks;
 pub mod conversions;
 pub mod csv;

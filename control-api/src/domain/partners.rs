@@ -1,25 +1,25 @@
 //! What a partner may be, and how its personal data is erased.
 
+mod create;
+
+pub use create::{NewPartner, Partners};
+
 use serde_json::{Map, Value};
-use shared::{
-    click::Named,
-    id::{ApiKeyId, PartnerId, Program as ProgramKind},
-    name::Key,
-};
+use shared::id::{ApiKeyId, PartnerId, Program as ProgramKind};
 
 use crate::{
     db::{
         self,
         partner_notes::Note,
         partners::{Invite, Partner, Relationship},
-        programs::Status,
+        programs::{Program, Status},
     },
-    domain::{erasure::erase_partner, keys},
+    domain::erasure::erase_partner,
     error::{ApiError, OnConstraint as _},
     http::{
         fields::{Fields, Parsed, email, line, metadata, tags, text, time, word},
         mutation::Mutation,
-        reference::Reference,
+        reference::{Reference, References},
     },
     time::At,
 };
@@ -84,44 +84,8 @@ fn own_object(value: &Value) -> Parsed<Map<String, Value>> {
     })
 }
 
-async fn set_primary(change: &mut Mutation, partner: &mut Partner, primary: Primary) -> Result<(), ApiError> {
-    let Some(reference) = primary.0 else { return Ok(()) };
-    let workspace = change.workspace();
-    let missing = ApiError::NotFound("program");
-    let Some(id) = db::programs::find(change.db(), workspace, &reference).await? else { return Err(missing) };
-    let program = db::programs::get(change.db(), workspace, id).await?.ok_or(missing)?;
-    partner.primary_program = Some(Named { id, key: program.key.into(), name: program.name.into() });
-    Ok(())
-}
-
-fn external_id_taken(partner: &Partner) -> ApiError {
-    let external = partner.external_id.as_deref().unwrap_or_default();
-    ApiError::Conflict { code: "conflict", detail: format!("another partner has the external_id {external}") }
-}
-
-/// Stores a new partner.
-///
-/// # Errors
-/// 404 where the primary program doesn't exist; 409 where the key or external id is taken.
-pub async fn create(
-    change: &mut Mutation,
-    partner: &mut Partner,
-    asked: Option<Key>,
-    primary: Primary,
-) -> Result<(), ApiError> {
-    let workspace = change.workspace();
-    set_primary(change, partner, primary).await?;
-    partner.key = keys::free(change, keys::Of::Partner, asked, &partner.display_name).await?.to_string();
-    match db::partners::insert(change.db(), workspace, partner).await {
-        Err(sqlx::Error::Database(cause)) if cause.constraint() == Some("partners_external_id_unique") => {
-            return Err(external_id_taken(partner));
-        }
-        stored => stored.on_constraint("partners_key_unique", || ApiError::Conflict {
-            code: "conflict",
-            detail: format!("the key {} is taken; choose another", partner.key),
-        })?,
-    }
-    change.audit("partner.create", partner.id, None::<&()>, Some(partner)).await
+fn external_id_taken(external_id: &str) -> ApiError {
+    ApiError::Conflict { code: "conflict", detail: format!("another partner has the external_id {external_id}") }
 }
 
 /// Stores a changed partner. A rename and a change of status reach the edge.
@@ -132,14 +96,18 @@ pub async fn update(
     change: &mut Mutation,
     before: &Partner,
     partner: &mut Partner,
-    primary: Primary,
+    wished: Primary,
 ) -> Result<(), ApiError> {
     let workspace = change.workspace();
     let now = change.app().ambient.at();
-    set_primary(change, partner, primary).await?;
+    if let Some(reference) = wished.0 {
+        let found = db::programs::find_all(change.db(), workspace, &References::from_iter([&reference])).await?;
+        partner.primary_program = Some(found.first().map(Program::named).ok_or(ApiError::NotFound("program"))?);
+    }
+    let external_id = partner.external_id.clone().unwrap_or_default();
     db::partners::update(change.db(), workspace, partner, now)
         .await
-        .on_constraint("partners_external_id_unique", || external_id_taken(partner))?;
+        .on_constraint("partners_external_id_unique", || external_id_taken(&external_id))?;
     if before.display_name != partner.display_name || before.status != partner.status {
         db::outbox::touch_links_of_partner(change.db(), workspace, partner.id).await?;
     }

@@ -112,7 +112,10 @@ fn reward_terms(value: &Value) -> Parsed<RewardTerms> {
 /// 409 where the key is taken.
 pub async fn create(change: &mut Mutation, program: &mut Program, asked: Option<Key>) -> Result<(), ApiError> {
     let workspace = change.workspace();
-    program.key = keys::free(change, keys::Of::Program, asked, &program.name).await?.to_string();
+    let wish = asked.as_ref().map_or(keys::Wish::Named(&program.name), keys::Wish::Asked);
+    for key in keys::free(change, keys::Of::Program, &[wish]).await? {
+        program.key = key?.to_string();
+    }
     db::programs::insert(change.db(), workspace, program).await.on_constraint("programs_key_unique", || {
         ApiError::Conflict { code: "conflict", detail: format!("the key {} is taken; choose another", program.key) }
     })?;

@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
     pub fn of(value: &'a Value) -> Result<Self, ApiError> {
         match value {
             Value::Object(object) => Ok(Self { object, prefix: String::new(), known: vec![], faults: vec![] }),
-            _ => Err(ApiError::field("", "type", "the body must be a JSON object")),
+            _ => Err(ApiError::field("", "type", "must be a JSON object")),
         }
     }
 
@@ -232,7 +232,7 @@ pub fn inner_faults(error: ApiError) -> Vec<Fault> {
     match error {
         ApiError::Validation(faults) => faults
             .into_iter()
-            .map(|FieldFault { pointer, code, detail }| Fault { at: pointer, code: code.into(), detail })
+            .map(|FieldFault { pointer, code, detail, .. }| Fault { at: pointer, code: code.into(), detail })
             .collect(),
         other => vec![Fault { at: String::new(), code: "value".into(), detail: other.to_string() }],
     }

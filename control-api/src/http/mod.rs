@@ -13,3 +13,4 @@ pub mod params;
 pub mod path;
 pub mod reference;
 pub mod request_id;
+pub mod table;

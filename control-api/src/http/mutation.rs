@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use shared::id::{Id, Kind, WorkspaceId};
+use shared::id::{Audit, Id, Kind, WorkspaceId};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -43,7 +43,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Attempt {
                 ApiError::field("header If-Match", "format", "must be the `version` you last read, such as \"3\"")
             })?),
         };
-        Ok(Self { key, target: format!("{} {}", parts.method, parts.uri.path()), if_match })
+        // With the query: an import that may be partial is another request than one that may not.
+        let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |whole| whole.as_str());
+        Ok(Self { key, target: format!("{} {path}", parts.method), if_match })
     }
 }
 
@@ -67,6 +69,15 @@ pub struct Mutation {
     workspace: WorkspaceId,
     actor: Option<Uuid>,
     key: Option<String>,
+    /// Audit rows to be written with the commit, all at once: a bulk request has as many as it has objects.
+    audit: Vec<AuditRow>,
+}
+
+struct AuditRow {
+    action: String,
+    object: Uuid,
+    before: Option<Value>,
+    after: Option<Value>,
 }
 
 impl Mutation {
@@ -124,6 +135,7 @@ impl Mutation {
             workspace: caller.workspace,
             actor: Some(caller.key.uuid()),
             key: attempt.key.clone(),
+            audit: vec![],
         })
     }
 
@@ -132,7 +144,7 @@ impl Mutation {
     /// # Errors
     /// Where the database is out of reach.
     pub async fn operator(app: &App, workspace: WorkspaceId) -> Result<Self, ApiError> {
-        Ok(Self { tx: app.db.begin().await?, app: app.clone(), workspace, actor: None, key: None })
+        Ok(Self { tx: app.db.begin().await?, app: app.clone(), workspace, actor: None, key: None, audit: vec![] })
     }
 
     /// The transaction.
@@ -152,10 +164,11 @@ impl Mutation {
         self.workspace
     }
 
-    /// Writes down what was changed. `before` and `after` are the resource as the API shows it.
+    /// Notes what was changed; it is written down with the commit. `before` and `after` are the resource as the API
+    /// shows it.
     ///
     /// # Errors
-    /// Where the database refuses.
+    /// Where the resource can't be written as JSON.
     pub async fn audit<K: Kind>(
         &mut self,
         action: &str,
@@ -165,20 +178,36 @@ impl Mutation {
     ) -> Result<(), ApiError> {
         let before = before.map(serde_json::to_value).transpose()?;
         let after = after.map(serde_json::to_value).transpose()?;
-        let id: shared::id::AuditId = self.app.ambient.id();
-        let (object_type, _) = action.split_once('.').unwrap_or((action, ""));
+        self.audit.push(AuditRow { action: action.to_owned(), object: object.uuid(), before, after });
+        Ok(())
+    }
+
+    async fn write_audit(&mut self) -> Result<(), ApiError> {
+        let rows = std::mem::take(&mut self.audit);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // Ids of one millisecond are in no order; the trail keeps the order of the changes.
+        let ids = self.app.ambient.ids::<Audit>(rows.len()).into_iter().map(Id::uuid).collect::<Vec<_>>();
+        let kinds: Vec<&str> = rows.iter().map(|row| row.action.split('.').next().unwrap_or_default()).collect();
+        let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
+        let objects: Vec<Uuid> = rows.iter().map(|row| row.object).collect();
+        let before: Vec<Option<&Value>> = rows.iter().map(|row| row.before.as_ref()).collect();
+        let after: Vec<Option<&Value>> = rows.iter().map(|row| row.after.as_ref()).collect();
         sqlx::query!(
             "insert into audit (workspace_id, id, actor_key_id, action, object_type, object_id, before, after, request_id) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             select $1, r.id, $2, r.action, r.kind, r.object, r.before, r.after, $3 \
+             from unnest($4::uuid[], $5::text[], $6::text[], $7::uuid[], $8::jsonb[], $9::jsonb[]) \
+               as r (id, action, kind, object, before, after)",
             self.workspace.uuid(),
-            id.uuid(),
             self.actor,
-            action,
-            object_type,
-            object.uuid(),
-            before,
-            after,
             request_id::current(),
+            &ids,
+            &actions as _,
+            &kinds as _,
+            &objects,
+            &before as _,
+            &after as _,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -204,6 +233,7 @@ impl Mutation {
         answer: &impl Serialize,
         secret: Option<(&str, &str)>,
     ) -> Result<Response, ApiError> {
+        self.write_audit().await?;
         let mut answer = serde_json::to_value(answer)?;
         if let Some(key) = &self.key {
             let code = i16::try_from(status.as_u16()).unwrap_or(200);

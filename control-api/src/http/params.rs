@@ -80,14 +80,15 @@ impl Params {
         self.get(name, parse)
     }
 
-    /// The states a list shows: all but archived, unless `status` names one or `all`.
-    pub fn statuses(&mut self) -> Vec<String> {
-        let texts = || Status::TEXTS.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    /// The states a list shows: those of `shown`, unless `status` names one or `all`.
+    pub fn statuses(&mut self, shown: &[Status]) -> Vec<String> {
         let named = self.get("status", |text| match text {
-            "all" => Ok(texts()),
-            _ => text.parse::<Status>().map(|status| vec![status.to_string()]),
+            "all" => Ok(Status::TEXTS.iter().map(|&text| text.to_owned()).collect()),
+            _ => {
+                text.parse::<Status>().map(|status| vec![status.to_string()]).map_err(|detail| format!("{detail}, all"))
+            }
         });
-        named.unwrap_or_else(|| texts().into_iter().filter(|status| status != "archived").collect())
+        named.unwrap_or_else(|| shown.iter().map(ToString::to_string).collect())
     }
 
     /// Ends the reading.

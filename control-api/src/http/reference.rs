@@ -1,5 +1,7 @@
 //! How partners and programs are named wherever they are named: by id, `key:<key>` or `ext:<external id>`.
 
+use std::collections::HashMap;
+
 use shared::{
     click::Named,
     id::{Id, Kind},
@@ -40,6 +42,65 @@ impl<K> Reference<K> {
             Self::Key(key) => (None, Some(key), None),
             Self::External(external) => (None, None, Some(external)),
         }
+    }
+}
+
+impl<K: Kind> std::fmt::Display for Reference<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Key(key) => write!(f, "key:{key}"),
+            Self::External(external) => write!(f, "ext:{external}"),
+        }
+    }
+}
+
+/// References of several requests in one, as SQL compares them: with `any`.
+#[derive(Debug, Default)]
+pub struct References {
+    /// Ids.
+    pub ids: Vec<uuid::Uuid>,
+    /// Keys.
+    pub keys: Vec<String>,
+    /// The customer's own ids.
+    pub externals: Vec<String>,
+}
+
+impl<'a, K: 'a> FromIterator<&'a Reference<K>> for References {
+    fn from_iter<I: IntoIterator<Item = &'a Reference<K>>>(references: I) -> Self {
+        let mut all = Self::default();
+        for reference in references {
+            match reference {
+                Reference::Id(id) => all.ids.push(id.uuid()),
+                Reference::Key(key) => all.keys.push(key.clone()),
+                Reference::External(external) => all.externals.push(external.clone()),
+            }
+        }
+        all
+    }
+}
+
+/// What references were found to name.
+pub struct Found<T>(HashMap<String, T>);
+
+impl<T: Clone> Found<T> {
+    /// Gathers objects by each way to name them.
+    pub fn of<K: Kind>(objects: impl IntoIterator<Item = (Id<K>, String, Option<String>, T)>) -> Self {
+        let mut names = HashMap::new();
+        for (id, key, external, object) in objects {
+            if let Some(external) = external {
+                names.insert(Reference::<K>::External(external).to_string(), object.clone());
+            }
+            names.insert(Reference::<K>::Key(key).to_string(), object.clone());
+            names.insert(id.to_string(), object);
+        }
+        Self(names)
+    }
+
+    /// What a reference names, if anything.
+    #[must_use]
+    pub fn get<K: Kind>(&self, reference: &Reference<K>) -> Option<&T> {
+        self.0.get(&reference.to_string())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         body::JsonBody,
         fields::{Fields, Parsed, fault, line, web_url, word},
         mutation::{Attempt, Mutation, versioned},
-        page::{Page, PageQuery},
+        page::{Page, SortedQuery},
         params::Params,
         path::Path,
     },
@@ -97,6 +97,7 @@ async fn create(
 #[utoipa::path(get, path = "/v1/domains", tag = "domains", security(("api_key" = [])), params(
     ("status" = Option<String>, Query, description = "`active`, the default, `archived` or `all`"),
     ("q" = Option<String>, Query, description = "Part of the hostname"),
+    ("sort" = Option<String>, Query, description = "`-created_at`, the default, `created_at`, `hostname` or `-hostname`"),
     ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
@@ -112,11 +113,11 @@ async fn list(
         _ => text.parse::<DomainStatus>().map(Some).map_err(|detail| format!("{detail}, all")),
     });
     let q = params.text("q");
-    let page = PageQuery::read(&mut params);
+    let page = SortedQuery::read(&mut params, "hostname");
     params.finish()?;
     let status = status.unwrap_or(Some(DomainStatus::Active));
     let rows = db::domains::list(&app.db, auth.workspace, status, q.as_deref(), &page).await?;
-    Ok(Json(Page::cut(rows, &page, |domain| domain.id)))
+    Ok(Json(Page::cut_sorted(rows, &page, |domain| (domain.id, domain.hostname.as_str()))))
 }
 
 /// Read a domain

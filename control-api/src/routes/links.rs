@@ -11,20 +11,21 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    db::{self, domains::DomainRef, links::Variant},
+    db::{self, domains::DomainRef, links::Variant, programs::Status},
     domain::{
         self,
-        assignments::{Choice, Warned, Wish},
-        links::{Placement, Shown},
+        assignments::Warned,
+        bulk::{Bulk as _, Wanted, only},
+        links::{Links, Shown},
         qr,
     },
     error::ApiError,
     http::{
-        auth::{Assign, Auth, Permission as _, ReadLinks, WriteLinks},
+        auth::{Auth, ReadLinks, WriteLinks},
         body::JsonBody,
-        fields::{Fields, word},
+        fields::Fields,
         mutation::{Attempt, Mutation, versioned},
-        page::{Page, PageQuery},
+        page::{Page, SortedQuery},
         params::Params,
         path::Path,
         reference::Reference,
@@ -43,7 +44,7 @@ pub fn router() -> OpenApiRouter<App> {
 /// What a link is to be.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Describes a body that is read field by field.
-struct NewLink {
+pub(super) struct NewLink {
     /// Hostname or id.
     #[schema(example = "go.acme.com")]
     domain: String,
@@ -108,26 +109,11 @@ async fn create(
     attempt: Attempt,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let mut link = domain::links::draft(app.ambient.id(), app.ambient.at());
-    let mut fields = Fields::of(&body.value)?;
-    fields.require(&["domain"]);
-    let on: Option<DomainRef> = fields.get("domain", word);
-    let slug = fields.get("slug", domain::links::slug);
-    let wish = Wish::read(&mut fields);
-    if !fields.has("destination") && !fields.has("partner") && !fields.has("program") {
-        fields.require(&["destination"]);
-    }
-    domain::links::read(&mut fields, &mut link);
-    // Plain links need no Partners; what names a partner or program does.
-    if wish.partner.is_some() || matches!(wish.program, Choice::Named(_)) || wish.apply_program_defaults {
-        Assign::RULE.check(&auth)?;
-    }
-    fields.finish()?;
-    let domain = on.ok_or_else(|| ApiError::field("/domain", "required", "is required"))?;
-
+    let wanted = Links::read(&app, std::slice::from_ref(&body.value));
+    Links::allow(&auth, &wanted)?;
+    let wanted = wanted.into_iter().map(Wanted::sound).collect::<Result<_, _>>()?;
     let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let placement = Placement { domain, slug, wish };
-    let made = domain::links::create(&mut change, auth.key, link, placement).await?;
+    let made = only(Links::make(&mut change, auth.key, wanted).await?)?;
     change.finish(StatusCode::CREATED, &made).await
 }
 
@@ -139,6 +125,7 @@ async fn create(
     ("domain" = Option<String>, Query, description = "Hostname or id"),
     ("tag" = Option<String>, Query, description = "Carries this tag"),
     ("q" = Option<String>, Query, description = "Part of the title, destination or short URL"),
+    ("sort" = Option<String>, Query, description = "`-created_at`, the default, `created_at`, `slug` or `-slug`"),
     ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
@@ -154,12 +141,12 @@ async fn list(
     let program: Option<Reference<_>> = params.word("program");
     let on: Option<DomainRef> = params.word("domain");
     let mut filter = db::links::Filter {
-        statuses: params.statuses(),
+        statuses: params.statuses(&[Status::Active, Status::Paused]),
         tag: params.text("tag"),
         q: params.text("q"),
         ..db::links::Filter::default()
     };
-    let page = PageQuery::read(&mut params);
+    let page = SortedQuery::read(&mut params, "slug");
     params.finish()?;
     if let Some(partner) = partner {
         let found = db::partners::find(&app.db, auth.workspace, &partner).await?;
@@ -175,7 +162,7 @@ async fn list(
     }
     let rows = db::links::list(&app.db, auth.workspace, &filter, &page).await?;
     let rows = rows.into_iter().map(Shown::from).collect();
-    Ok(Json(Page::cut(rows, &page, |shown: &Shown| shown.link.id)))
+    Ok(Json(Page::cut_sorted(rows, &page, |shown: &Shown| (shown.link.id, shown.link.slug.as_str()))))
 }
 
 /// Read a link

@@ -5,6 +5,7 @@ pub mod activity;
 pub mod api_keys;
 pub mod assignments;
 pub mod audit;
+pub mod bulk;
 pub mod conversions;
 pub mod docs;
 pub mod domains;

@@ -10,15 +10,20 @@ use crate::{
         self,
         partner_notes::Note,
         partners::{Invite, Partner},
+        programs::Status,
     },
-    domain,
+    domain::{
+        self,
+        bulk::{Bulk as _, only},
+        partners::Partners,
+    },
     error::ApiError,
     http::{
         auth::{Auth, ManagePartners, ReadPartners},
         body::JsonBody,
-        fields::{self, Fields, text},
+        fields::{Fields, text},
         mutation::{Attempt, Mutation, versioned},
-        page::{Page, PageQuery},
+        page::{Page, PageQuery, SortedQuery},
         params::Params,
         path::Path,
         reference::Reference,
@@ -37,7 +42,7 @@ pub fn router() -> OpenApiRouter<App> {
 /// What a partner is to be. In a change every field is optional, `null` clears, and `key` can't be changed.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Describes a body that is read field by field.
-struct NewPartner {
+pub(super) struct NewPartner {
     /// 1 to 200 characters.
     display_name: String,
     /// Made of the name if absent.
@@ -73,25 +78,20 @@ async fn create(
     attempt: Attempt,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let mut partner = domain::partners::draft(app.ambient.id(), app.ambient.at());
-    let mut fields = Fields::of(&body.value)?;
-    fields.require(&["display_name"]);
-    let key = fields.get("key", fields::key);
-    let primary = domain::partners::read(&mut fields, &mut partner);
-    fields.finish()?;
-
+    let wanted = Partners::read(&app, std::slice::from_ref(&body.value)).swap_remove(0).sound()?;
     let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    domain::partners::create(&mut change, &mut partner, key, primary).await?;
+    let partner = only(Partners::make(&mut change, auth.key, vec![wanted]).await?)?;
     change.finish(StatusCode::CREATED, &partner).await
 }
 
-/// List partners, newest first; archived ones only on request
+/// List partners, newest first; those that are not active only on request
 #[utoipa::path(get, path = "/v1/partners", tag = "partners", security(("api_key" = [])), params(
-    ("status" = Option<String>, Query, description = "`active`, `paused`, `archived` or `all`. Default: all but archived"),
+    ("status" = Option<String>, Query, description = "`active`, the default, `paused`, `archived` or `all`"),
     ("relationship" = Option<String>, Query, description = "`approved`, `invited`, `declined`, `banned` or `deactivated`"),
     ("tag" = Option<String>, Query, description = "Carries this tag"),
     ("program" = Option<String>, Query, description = "Its primary program, or one it has a link in now: id or `key:…`"),
     ("q" = Option<String>, Query, description = "Part of a name, the key, the external id or the contact"),
+    ("sort" = Option<String>, Query, description = "`-created_at`, the default, `created_at`, `name` or `-name`"),
     ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses(
@@ -105,20 +105,20 @@ async fn list(
 ) -> Result<Json<Page<Partner>>, ApiError> {
     let program: Option<Reference<_>> = params.word("program");
     let mut filter = db::partners::Filter {
-        statuses: params.statuses(),
+        statuses: params.statuses(&[Status::Active]),
         relationship: params.word("relationship"),
         tag: params.text("tag"),
         program: None,
         q: params.text("q"),
     };
-    let page = PageQuery::read(&mut params);
+    let page = SortedQuery::read(&mut params, "name");
     params.finish()?;
     if let Some(program) = program {
         let found = db::programs::find(&app.db, auth.workspace, &program).await?;
         filter.program = Some(found.ok_or(ApiError::NotFound("program"))?);
     }
     let rows = db::partners::list(&app.db, auth.workspace, &filter, &page).await?;
-    Ok(Json(Page::cut(rows, &page, |partner| partner.id)))
+    Ok(Json(Page::cut_sorted(rows, &page, |partner| (partner.id, partner.display_name.as_str()))))
 }
 
 /// Read a partner

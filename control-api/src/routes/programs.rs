@@ -11,7 +11,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    db::{self, programs::Program},
+    db::{
+        self,
+        programs::{Program, Status},
+    },
     domain,
     error::ApiError,
     http::{
@@ -19,7 +22,7 @@ use crate::{
         body::JsonBody,
         fields::{self, Fields},
         mutation::{Attempt, Mutation, versioned},
-        page::{Page, PageQuery},
+        page::{Page, SortedQuery},
         params::Params,
         path::Path,
         reference::Reference,
@@ -103,10 +106,12 @@ async fn create(
     change.finish(StatusCode::CREATED, &program).await
 }
 
-/// List programs, newest first; archived ones only on request
+/// List programs, newest first; those that are not active only on request
 #[utoipa::path(get, path = "/v1/programs", tag = "programs", security(("api_key" = [])), params(
-    ("status" = Option<String>, Query, description = "`active`, `paused`, `archived` or `all`. Default: all but archived"),
+    ("status" = Option<String>, Query, description = "`active`, the default, `paused`, `archived` or `all`"),
+    ("kind" = Option<String>, Query, description = "`affiliate`, `referral`, `creator`, `agency`, `ambassador`, `newsletter` or `other`"),
     ("q" = Option<String>, Query, description = "Part of the name or key"),
+    ("sort" = Option<String>, Query, description = "`-created_at`, the default, `created_at`, `name` or `-name`"),
     ("limit" = Option<i64>, Query, description = "1 to 100, default 50"),
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
 ), responses((status = 200, description = "A page", body = Page<Program>)))]
@@ -115,11 +120,15 @@ async fn list(
     auth: Auth<ReadPartners>,
     mut params: Params,
 ) -> Result<Json<Page<Program>>, ApiError> {
-    let filter = db::programs::Filter { statuses: params.statuses(), q: params.text("q") };
-    let page = PageQuery::read(&mut params);
+    let filter = db::programs::Filter {
+        statuses: params.statuses(&[Status::Active]),
+        kind: params.word("kind"),
+        q: params.text("q"),
+    };
+    let page = SortedQuery::read(&mut params, "name");
     params.finish()?;
     let rows = db::programs::list(&app.db, auth.workspace, &filter, &page).await?;
-    Ok(Json(Page::cut(rows, &page, |program| program.id)))
+    Ok(Json(Page::cut_sorted(rows, &page, |program| (program.id, program.name.as_str()))))
 }
 
 /// Read a program

@@ -31,6 +31,10 @@ const OTHER_DOORS: &[(&str, u16, &str)] = &[
 /// of [`REFERENCES`] in any body of the document must stand in one of them.
 const REFERRING: &[(&str, &str)] = &[
     ("POST /v1/partners", r#"{"display_name": "x", "primary_program": "<primary_program>"}"#),
+    (
+        "POST /v1/partners/bulk",
+        r#"{"partners": [{"display_name": "x", "primary_program": "<primary_program>"}]}"#,
+    ),
     ("PATCH /v1/partners/{partner}", r#"{"primary_program": "<primary_program>"}"#),
     ("POST /v1/links", r#"{"domain": "<domain>", "destination": "https://example.com"}"#),
     (
@@ -40,6 +44,15 @@ const REFERRING: &[(&str, &str)] = &[
     (
         "POST /v1/links",
         r#"{"domain": "go.kyoto.example.com", "destination": "https://example.com", "program": "<program>"}"#,
+    ),
+    ("POST /v1/links/bulk", r#"{"links": [{"domain": "<domain>", "destination": "https://example.com"}]}"#),
+    (
+        "POST /v1/links/bulk",
+        r#"{"links": [{"domain": "go.kyoto.example.com", "destination": "https://example.com", "partner": "<partner>"}]}"#,
+    ),
+    (
+        "POST /v1/links/bulk",
+        r#"{"links": [{"domain": "go.kyoto.example.com", "destination": "https://example.com", "program": "<program>"}]}"#,
     ),
     ("PUT /v1/links/{id}/assignment", r#"{"partner": "<partner>"}"#),
     ("PUT /v1/links/{id}/assignment", r#"{"partner": "key:kyoto-partner", "program": "<program>"}"#),
@@ -84,6 +97,8 @@ const PLAIN: &[&str] = &[
     "action",
     "sort",
     "dry_run",
+    "kind",
+    "partial",
 ];
 
 const RANGE: &str = "from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z";

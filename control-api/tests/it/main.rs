@@ -7,6 +7,7 @@
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
 mod audit;
+mod bulk;
 mod erasure;
 mod everything;
 mod export_columns;
@@ -31,6 +32,7 @@ mod routes;
 mod secrets;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
+mod setup;
 mod source_test;
 mod story;
 mod wire;

@@ -159,7 +159,7 @@ pub fn custom_query(value: &Value) -> Parsed<CustomQuery> {
     }
     for (name, value) in object {
         let at = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        if destination::is_reserved(name) {
+        if destination::is_reserved(&shared::query::decode(name)) {
             let detail = "nim_ct is added to each click by the edge; take another name".to_owned();
             faults.push(Fault { at, code: "reserved_parameter".into(), detail });
         } else if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
