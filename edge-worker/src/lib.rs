@@ -29,6 +29,7 @@ mod random;
 mod replicate;
 mod rescue;
 mod respond;
+mod route;
 mod runtime;
 mod visit;
 

@@ -1,9 +1,6 @@
 //! A request that memory alone could not answer, from its facts to its answer.
 
-use shared::{
-    name::{Hostname, Slug},
-    redirect::{self, Unavailable},
-};
+use shared::redirect::{self, Unavailable};
 
 use crate::{
     answer,
@@ -12,6 +9,7 @@ use crate::{
     isolate::Isolate,
     lookup::{Lookup, Unreachable},
     replicate, respond,
+    route::Route,
     runtime::{self, Env, Request, Thrown},
 };
 
@@ -19,33 +17,23 @@ use crate::{
 pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &Config) -> Result<String, Thrown> {
     let facts = Facts::unpack(packed);
     let Some(address) = Address::of(facts.url) else { return Ok(respond::not_found()) };
-    match address.path {
-        replicate::PATH if config.takes_pushes => return replicate::answer(request, facts.method, env, config).await,
-        path if path.starts_with("/_nim") => return Ok(respond::not_found()),
-        _ if !facts.is_visit() => return Ok(respond::method_not_allowed("GET, HEAD")),
-        "/robots.txt" => return Ok(respond::robots()),
-        "/favicon.ico" => return Ok(respond::not_found()),
-        path if path.starts_with("/.well-known/") => return Ok(respond::not_found()),
-        _ => {}
-    }
-    if Hostname::parse(&address.host).is_err() {
-        return Ok(respond::not_found());
-    }
     let lookup = Lookup { env, config };
-    if matches!(address.path, "" | "/") {
-        return match lookup.domain(&address.host).await {
-            Ok(domain) => Ok(respond::fallback(redirect::root(domain.as_deref()))),
-            Err(Unreachable) => Ok(respond::unavailable()),
-        };
-    }
-    // What can't be a slug is not looked up.
-    let link = if Slug::parse(&address.slug).is_ok() {
-        match lookup.link(&address.host, &address.slug).await {
+    let link = match Route::of(&facts, &address, config.takes_pushes) {
+        Route::Push => return replicate::answer(request, facts.method, env, config).await,
+        Route::Robots => return Ok(respond::robots()),
+        Route::Nothing => return Ok(respond::not_found()),
+        Route::OtherMethod => return Ok(respond::method_not_allowed("GET, HEAD")),
+        Route::Root => {
+            return Ok(match lookup.domain(&address.host).await {
+                Ok(domain) => respond::fallback(redirect::root(domain.as_deref())),
+                Err(Unreachable) => respond::unavailable(),
+            });
+        }
+        Route::NoLink => None,
+        Route::Link => match lookup.link(&address.host, &address.slug).await {
             Ok(link) => link,
             Err(Unreachable) => return Ok(respond::unavailable()),
-        }
-    } else {
-        None
+        },
     };
     let visit = facts.visit(&address);
     let why = match &link {
