@@ -13,7 +13,7 @@ use crate::{
 };
 
 const CONNECTIONS: usize = 4;
-const REQUESTS: u64 = 8_000;
+const REQUESTS: u64 = 3_000;
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
     let constant = Runtime::start(context, Subject::Queue).await?;
