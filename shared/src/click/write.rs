@@ -192,7 +192,7 @@ mod tests {
                 browser: Browser::InApp,
                 os: Os::Ios,
                 bot_reason: present.then_some(BotReason::Probe),
-                token: rule.clone().map_or(TokenReason::Appended, TokenReason::QuerySensitive),
+                token: rule.map_or(TokenReason::Appended, TokenReason::QuerySensitive),
                 colo: text(10),
                 record_version: version,
             };
