@@ -86,8 +86,10 @@ function post(facts) {
 }
 
 function look() {
+  // First, for it may make the memory grow.
+  const at = wasm.inbox();
   memory = new Uint8Array(wasm.linear_memory().buffer);
-  inbox = memory.subarray(wasm.inbox(), wasm.inbox() + wasm.inbox_length());
+  inbox = memory.subarray(at, at + wasm.inbox_length());
 }
 
 async function visit(request, facts, env, ctx) {
