@@ -109,7 +109,7 @@ pub fn classify(agent: &str) -> Client {
             word.push(byte);
         } else if word.length > 0 {
             seen.word(&word);
-            word = Word::default();
+            word.clear();
         }
         before = byte;
     }
@@ -131,6 +131,12 @@ impl Default for Word {
 }
 
 impl Word {
+    /// Makes room for the next one; the bytes may stay.
+    fn clear(&mut self) {
+        self.length = 0;
+        self.hash = words::HASH_SEED;
+    }
+
     fn push(&mut self, byte: u8) {
         if let Some(slot) = self.bytes.get_mut(self.length) {
             *slot = byte.to_ascii_lowercase();

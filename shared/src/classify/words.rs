@@ -258,11 +258,15 @@ const fn stems(first: u8) -> &'static [(&'static [u8], BotReason)] {
     }
 }
 
+const SHORTEST_STEM: usize = 4;
+
 /// The kind of bot that a word is named like, though no row knows it.
 pub(super) fn built_like_a_bot(word: &[u8]) -> Option<BotReason> {
-    let stem = |at: usize| stems(word[at]).iter().find(|(stem, _)| word[at..].starts_with(stem)).map(|(_, bot)| *bot);
-    // No word shorter than "feed" holds a stem.
-    let stemmed = if word.len() < 4 { None } else { (0..word.len()).find_map(stem) };
+    // No stem is shorter than "feed". The second letter rules out nearly all places before whole texts are compared.
+    let begins = |rest: &[u8], stem: &[u8]| rest[1] == stem[1] && rest.starts_with(stem);
+    let stem = |rest: &[u8]| stems(rest[0]).iter().find(|(stem, _)| begins(rest, stem)).map(|(_, bot)| *bot);
+    let mut places = 0..(word.len() + 1).saturating_sub(SHORTEST_STEM);
+    let stemmed = places.find_map(|at| stem(&word[at..]));
     stemmed.or_else(|| {
         let named = word.ends_with(b"bot") || word.ends_with(b"bots") || word.starts_with(b"bot-");
         (named && !word.starts_with(b"cubot")).then_some(Crawler)
@@ -365,7 +369,7 @@ mod tests {
     #[test]
     fn stems_stand_under_their_first_letter() {
         for first in 0..=u8::MAX {
-            assert!(stems(first).iter().all(|(stem, _)| stem[0] == first && stem.len() >= 4));
+            assert!(stems(first).iter().all(|(stem, _)| stem[0] == first && stem.len() >= SHORTEST_STEM));
         }
     }
 }
