@@ -3,59 +3,106 @@
 // Here live the gathering of a request's facts, the making of a redirect and the hand-over of a click to the
 // queue. What to answer is decided in Rust.
 //
-// A link in memory costs one call into the module and one string out of it, and its response is returned at once,
-// not as a promise.
+// A link in memory costs one call into the module, and its response is returned at once, not as a promise. The texts of
+// both directions lie in the module's memory (`mailbox.rs`).
 
 import * as wasm from "../build/glue/index.js";
+import { pairs } from "./runtime.mjs";
 
 const TEXT = { contentType: "text" };
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export default {
   fetch(request, env, ctx) {
-    revive();
+    if (trap) revive();
     const facts = factsOf(request);
     let packed = "";
     try {
-      packed = wasm.hot(facts, Date.now());
+      packed = hot(facts);
     } catch (error) {
       // The visitor gets a second chance with a new instance.
-      trapped(error);
+      nimTrapped(error);
       revive();
     }
     return packed === "" ? visit(request, facts, env, ctx) : redirect(packed, env, ctx);
   },
 
   queue(batch, env) {
-    revive();
+    if (trap) revive();
     return wasm.consume(batch.messages, env);
   },
 };
 
-// A panic in Rust, like any trap, leaves an instance that must not be used again. The `worker` crate's panic hook
-// sets this flag. The glue looks after its instance too, but only once it has written the arguments of a call
-// into the old one's memory; so the look has to come before.
-const state = wasm.__worker_init_state();
+// A panic in Rust, like any trap, leaves an instance that must not be used again. The module's panic hook calls this;
+// the glue looks after its instance too, but only once it has written the arguments of a call into the old one's
+// memory, so the look has to come before.
+let trap = false;
+globalThis.nimTrapped = (why) => {
+  console.error("trapped", why);
+  trap = true;
+};
 
 // Traps in a task come out nowhere else.
 addEventListener("error", (event) => {
-  if (event.error instanceof WebAssembly.RuntimeError) trapped(event.error);
+  if (event.error instanceof WebAssembly.RuntimeError) nimTrapped(event.error);
 });
-
-function trapped(error) {
-  console.error("trapped", error);
-  state.criticalError = true;
-}
 
 /** Starts a new instance, with an empty memory, in place of one that has trapped. */
 function revive() {
-  if (!state.criticalError) return;
-  state.criticalError = false;
+  trap = false;
   wasm.__wbg_reset_state();
+  memory = new Uint8Array(0);
+}
+
+// The module's memory, and the part of it that is the inbox. Both go stale when the memory grows.
+let memory = new Uint8Array(0);
+let inbox = memory;
+
+/** The packed redirect of a link in memory; empty where memory alone can't tell. */
+function hot(facts) {
+  if (memory.length === 0) look();
+  const length = wasm.hot(post(facts), Date.now());
+  if (length === 0) return "";
+  if (memory.length === 0) look();
+  const at = wasm.outbox();
+  return decoder.decode(memory.subarray(at, at + length));
+}
+
+/** Writes facts into the inbox and returns their length in bytes; 0, which are no facts, where they don't fit. */
+function post(facts) {
+  const end = facts.length;
+  if (end > inbox.length) return 0;
+  // Nearly all facts are ASCII; for their length this is faster than a call into the runtime.
+  for (let at = 0; at < end; at += 1) {
+    const code = facts.charCodeAt(at);
+    if (code > 0x7f) {
+      const { read, written } = encoder.encodeInto(facts, inbox);
+      return read === end ? written : 0;
+    }
+    inbox[at] = code;
+  }
+  return end;
+}
+
+function look() {
+  // First, for it may make the memory grow.
+  const at = wasm.inbox();
+  memory = new Uint8Array(wasm.linear_memory().buffer);
+  inbox = memory.subarray(at, at + wasm.inbox_length());
 }
 
 async function visit(request, facts, env, ctx) {
-  const answer = await wasm.visit(request, facts, env);
-  return typeof answer === "string" ? redirect(answer, env, ctx) : answer;
+  const packed = await wasm.visit(request, facts, env);
+  return packed.startsWith("\n") ? respond(packed) : redirect(packed, env, ctx);
+}
+
+/** A response from its packed form: an empty line, the status, headers line by line, an empty line, the body. */
+function respond(packed) {
+  const end = packed.indexOf("\n\n");
+  const status = packed.slice(1, packed.indexOf("\n", 1));
+  const headers = pairs(packed.slice(status.length + 2, end));
+  return new Response(packed.slice(end + 2), { status: Number(status), headers });
 }
 
 /** The facts of a request, one per line, in the order in which `facts.rs` reads them. */
@@ -93,13 +140,14 @@ function redirect(packed, env, ctx) {
 
 /** Gives a click to the queue; what the queue refuses goes to the centre directly. */
 function handOver(click, env, ctx) {
-  const refused = (error) => {
-    revive();
-    return wasm.rescue(click, String(error), env);
-  };
   try {
-    ctx.waitUntil(env.CLICKS.send(click, TEXT).then(undefined, refused));
+    ctx.waitUntil(env.CLICKS.send(click, TEXT).then(undefined, (error) => refused(error, click, env)));
   } catch (error) {
-    ctx.waitUntil(refused(error));
+    ctx.waitUntil(refused(error, click, env));
   }
+}
+
+function refused(error, click, env) {
+  if (trap) revive();
+  return wasm.rescue(click, String(error), env);
 }

@@ -2,7 +2,6 @@
 
 use shared::{
     Millis,
-    click::Click,
     record::{LinkRecord, Versioned},
     redirect::{self, Decision, Unavailable, Visit},
 };
@@ -10,28 +9,17 @@ use shared::{
 use crate::{
     facts::{Address, Facts},
     isolate::Isolate,
-    log,
 };
 
-/// A redirect, packed into one string: the location, a newline (which neither a location nor compact JSON can
-/// hold), and the click as JSON.
-fn pack(location: &str, click: &Click<'_>) -> String {
-    let click = serde_json::to_string(click).unwrap_or_else(|error| {
-        // Texts, numbers and enums always have JSON. Should this be wrong one day, the visitor still goes on.
-        log::error("click_lost", &format!("unwritable: {error}"));
-        String::new()
-    });
-    [location, "\n", &click].concat()
-}
-
-/// A redirect that is not a click.
+/// A redirect that is not a click. Packed, a redirect is the location, a newline (which neither a location nor compact
+/// JSON can hold), and the click as JSON.
 pub(crate) fn pack_fallback(location: &str) -> String {
     [location, "\n"].concat()
 }
 
-/// The redirect of a visit whose link is in memory and fresh. `None` for anything else: the caller then takes
-/// the path that may wait.
-pub(crate) fn from_memory(isolate: &Isolate, packed: &str, now: Millis) -> Option<String> {
+/// Packs the redirect of a visit whose link is in memory and fresh. `None` for anything else: the caller then takes the
+/// path that may wait.
+pub(crate) fn from_memory(isolate: &Isolate, packed: &str, now: Millis, out: &mut String) -> Option<()> {
     let facts = Facts::unpack(packed);
     if !facts.is_visit() {
         return None;
@@ -39,16 +27,17 @@ pub(crate) fn from_memory(isolate: &Isolate, packed: &str, now: Millis) -> Optio
     let address = Address::of(facts.url)?;
     let mut links = isolate.links.borrow_mut();
     let stored = links.servable(&address.link(), now)?;
-    redirect(isolate, stored, &facts.visit(&address), now).ok()
+    redirect(isolate, stored, &facts.visit(&address), now, out).ok()
 }
 
-/// The redirect that a link's record decides on, or why there is none.
+/// Packs the redirect that a link's record decides on, or says why there is none.
 pub(crate) fn redirect(
     isolate: &Isolate,
     stored: &Versioned<LinkRecord>,
     visit: &Visit<'_>,
     now: Millis,
-) -> Result<String, Unavailable> {
+    out: &mut String,
+) -> Result<(), Unavailable> {
     let link = stored.record.as_ref().ok_or(Unavailable::Unknown)?;
     // Records get into memory by requests that have read the settings.
     let config = isolate.known_config().ok_or(Unavailable::Unknown)?;
@@ -56,7 +45,12 @@ pub(crate) fn redirect(
     let key = keys.of(link.workspace, &config.token_secrets);
     let random = isolate.random.borrow_mut().draw();
     match redirect::decide((link, stored.version), visit, now, random, key) {
-        Decision::Redirect { location, click } => Ok(pack(&location, &click)),
+        Decision::Redirect { location, click } => {
+            out.push_str(&location);
+            out.push('\n');
+            click.write_json(out);
+            Ok(())
+        }
         Decision::Unavailable(why) => Err(why),
     }
 }

@@ -1,7 +1,8 @@
 //! The worker's settings, read once per isolate.
 
 use shared::{KeyRing, ring::RingError};
-use worker::Env;
+
+use crate::runtime::Env;
 
 /// What the worker is told by its vars and secrets.
 pub(crate) struct Config {
@@ -40,8 +41,7 @@ impl Config {
 }
 
 fn text(env: &Env, name: &'static str) -> Result<String, ConfigError> {
-    let text = env.var(name).map(|value| value.to_string()).unwrap_or_default();
-    if text.is_empty() { Err(ConfigError::Missing(name)) } else { Ok(text) }
+    env.setting(name).filter(|text| !text.is_empty()).ok_or(ConfigError::Missing(name))
 }
 
 fn ring(env: &Env, name: &'static str) -> Result<KeyRing, ConfigError> {

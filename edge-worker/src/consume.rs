@@ -6,7 +6,6 @@
 use serde_json::value::{RawValue, to_raw_value};
 use shared::click::Batch;
 use wasm_bindgen::prelude::*;
-use worker::js_sys;
 
 use crate::{
     config::Config,

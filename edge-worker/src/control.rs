@@ -5,9 +5,11 @@ use shared::{
     internal::{self, Direction, SIGNATURE_HEADER, TIMESTAMP_HEADER},
     record::Fill,
 };
-use worker::{AbortSignal, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, web_sys};
 
-use crate::{clock, config::Config};
+use crate::{
+    config::Config,
+    runtime::{self, Thrown},
+};
 
 /// A visitor waits for a fill.
 const FILL_TIMEOUT_MILLIS: u32 = 3_000;
@@ -19,7 +21,7 @@ const CLICKS_TIMEOUT_MILLIS: u32 = 15_000;
 pub(crate) enum Failure {
     /// Nothing came back in time.
     #[error("unreachable: {0}")]
-    Unreachable(#[from] worker::Error),
+    Unreachable(#[from] Thrown),
     /// It refused or failed.
     #[error("status {0}")]
     Status(u16),
@@ -31,49 +33,36 @@ pub(crate) enum Failure {
 /// Asks for a link and its domain. `host` and `slug` are valid names, so they stand in a query as they are.
 pub(crate) async fn fill(config: &Config, host: &str, slug: &str) -> Result<Fill, Failure> {
     let target = ["/internal/v1/links?host=", host, "&slug=", slug].concat();
-    let mut response = send(config, Method::Get, &target, None, FILL_TIMEOUT_MILLIS).await?;
-    Ok(serde_json::from_str(&response.text().await?)?)
+    let answer = send(config, "GET", &target, None, FILL_TIMEOUT_MILLIS).await?;
+    Ok(serde_json::from_str(&answer)?)
 }
 
 /// Hands over clicks. Success means that each is stored or counted as rejected.
 pub(crate) async fn clicks(config: &Config, batch: &Batch<'_>) -> Result<(), Failure> {
     let body = serde_json::to_string(batch)?;
-    let mut response = send(config, Method::Post, "/internal/v1/clicks", Some(&body), CLICKS_TIMEOUT_MILLIS).await?;
-    // The receipt says the same as the status. Reading it to its end frees the connection.
-    response.text().await?;
+    // The receipt says the same as the status.
+    send(config, "POST", "/internal/v1/clicks", Some(&body), CLICKS_TIMEOUT_MILLIS).await?;
     Ok(())
 }
 
+/// Sends a signed request and returns the body of its answer, which must be 200.
 async fn send(
     config: &Config,
-    method: Method,
+    method: &str,
     target: &str,
     body: Option<&str>,
     timeout: u32,
-) -> Result<Response, Failure> {
-    let signed =
-        internal::Request { method: method.as_ref(), target, body: body.map(str::as_bytes).unwrap_or_default() };
-    let (timestamp, signature) = internal::sign(&config.edge_secrets, Direction::EdgeToControl, signed, clock::now());
-    let headers = Headers::new();
-    headers.set(TIMESTAMP_HEADER, &timestamp)?;
-    headers.set(SIGNATURE_HEADER, &signature)?;
+) -> Result<String, Failure> {
+    let signed = internal::Request { method, target, body: body.map(str::as_bytes).unwrap_or_default() };
+    let (timestamp, signature) = internal::sign(&config.edge_secrets, Direction::EdgeToControl, signed, runtime::now());
+    let mut headers = [TIMESTAMP_HEADER, ": ", &timestamp, "\n", SIGNATURE_HEADER, ": ", &signature].concat();
     if body.is_some() {
-        headers.set("content-type", "application/json")?;
+        headers.push_str("\ncontent-type: application/json");
     }
-    let init = RequestInit {
-        method,
-        headers,
-        body: body.map(Into::into),
-        // Signed for one door; a redirect would carry the signature elsewhere.
-        redirect: RequestRedirect::Manual,
-        ..RequestInit::new()
-    };
     let url = [&config.control_api_url, target].concat();
-    let request = Fetch::Request(Request::new_with_init(&url, &init)?);
-    let deadline = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(timeout));
-    let response = request.send_with_signal(&deadline).await?;
-    match response.status_code() {
-        200 => Ok(response),
+    let answer = runtime::fetch(method, &url, &headers, body, timeout).await?;
+    match answer.status {
+        200 => Ok(answer.body),
         status => Err(Failure::Status(status)),
     }
 }

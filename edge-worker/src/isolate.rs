@@ -15,13 +15,14 @@ use shared::{
     record::{DomainRecord, LinkRecord},
     token::TokenKey,
 };
-use worker::Env;
 
 use crate::{
     cache::{Absent, Memory},
     config::{Config, ConfigError},
     gate::Gate,
+    mailbox::Mailbox,
     random::Random,
+    runtime::Env,
 };
 
 /// The most links kept: at about 2 KB each, a sixth of an isolate's 128 MB.
@@ -45,6 +46,7 @@ pub(crate) struct Isolate {
     pub(crate) gate: RefCell<Gate>,
     pub(crate) token_keys: RefCell<TokenKeys>,
     pub(crate) random: RefCell<Random>,
+    pub(crate) mailbox: Mailbox,
     /// Clicks that nobody would take.
     pub(crate) lost: Cell<u64>,
 }
@@ -58,6 +60,7 @@ thread_local! {
         gate: RefCell::default(),
         token_keys: RefCell::default(),
         random: RefCell::default(),
+        mailbox: Mailbox::default(),
         lost: Cell::new(0),
     };
 }

@@ -16,7 +16,6 @@
 
 mod answer;
 mod cache;
-mod clock;
 mod config;
 mod consume;
 mod control;
@@ -25,41 +24,43 @@ mod gate;
 mod isolate;
 mod log;
 mod lookup;
+pub mod mailbox;
 mod random;
 mod replicate;
 mod rescue;
 mod respond;
+mod route;
+mod runtime;
 mod visit;
 
 use std::rc::Rc;
 
 use shared::Millis;
 use wasm_bindgen::prelude::*;
-use worker::{Env, Request, web_sys};
 
-use crate::{config::Config, isolate::Isolate, respond::Answer};
+use crate::{
+    config::Config,
+    isolate::Isolate,
+    runtime::{Env, Request},
+};
 
-/// The redirect for packed facts, if memory alone can tell: location, newline, click. Empty otherwise.
+/// Answers the facts in the [mailbox](mailbox), `length` bytes long, if memory alone can: leaves a packed redirect in
+/// the mailbox and returns its length. 0 otherwise.
 #[wasm_bindgen]
 #[must_use]
 #[allow(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit 53 bits")]
-pub fn hot(facts: &str, now: f64) -> String {
-    Isolate::with(|isolate| answer::from_memory(isolate, facts, Millis(now as i64))).unwrap_or_default()
+pub fn hot(length: usize, now: f64) -> usize {
+    Isolate::with(|isolate| mailbox::answer(isolate, length, Millis(now as i64)))
 }
 
-/// Answers any request: a packed redirect as from [`hot`], or a whole `Response`.
+/// Answers any request: a packed redirect as from [`hot`], or a packed response.
 #[wasm_bindgen]
-#[allow(clippy::missing_errors_doc, reason = "every failure is answered; the signature is that of a promise")]
-pub async fn visit(request: web_sys::Request, facts: String, env: Env) -> Result<JsValue, JsValue> {
-    let answer = match settings(&env) {
-        Some(config) => visit::answer(Request::from(request), &facts, &env, &config).await,
-        None => respond::unavailable().map(Answer::from),
-    };
-    let answer = answer.or_else(|error| {
+pub async fn visit(request: Request, facts: String, env: Env) -> String {
+    let Some(config) = settings(&env) else { return respond::unavailable() };
+    visit::answer(&request, &facts, &env, &config).await.unwrap_or_else(|error| {
         log::error("request_failed", &error.to_string());
-        respond::unavailable().map(Answer::from)
-    });
-    Ok(answer?.into_js())
+        respond::unavailable()
+    })
 }
 
 /// Takes a click that the queue refused, for the reason `why`.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::runtime;
+
 #[derive(Serialize)]
 struct Line<'a> {
     event: &'a str,
@@ -14,10 +16,10 @@ fn line(event: &str, detail: &str) -> String {
 
 /// Something is lost or wrong until somebody acts.
 pub(crate) fn error(event: &str, detail: &str) {
-    worker::console_error!("{}", line(event, detail));
+    runtime::log_error(&line(event, detail));
 }
 
 /// Something failed that another way made good.
 pub(crate) fn warn(event: &str, detail: &str) {
-    worker::console_warn!("{}", line(event, detail));
+    runtime::log_warning(&line(event, detail));
 }

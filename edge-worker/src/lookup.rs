@@ -3,21 +3,28 @@
 //! Whatever fails, a record that was known is served on; only where nothing is known at all and the centre
 //! doesn't answer either, the look-up itself fails.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc};
 
 use serde::de::DeserializeOwned;
 use shared::{
     Millis,
     record::{DomainRecord, Fill, LinkRecord, Versioned, domain_key, link_key},
 };
-use worker::Env;
 
-use crate::{cache::Memory, clock, config::Config, control, gate::Outcome, isolate::Isolate, log};
+use crate::{
+    cache::Memory,
+    config::Config,
+    control,
+    gate::Outcome,
+    isolate::Isolate,
+    log,
+    runtime::{self, Env},
+};
 
 /// The seconds for which KV may answer from the data centre's own cache. Its minimum.
-const KV_CACHE_TTL: u64 = 30;
-/// How long a visitor waits for KV.
-const KV_TIMEOUT: Duration = Duration::from_secs(2);
+const KV_CACHE_TTL: u32 = 30;
+/// How long a visitor waits for KV, in milliseconds.
+const KV_TIMEOUT: u32 = 2_000;
 
 /// The bindings and settings that a look-up needs.
 pub(crate) struct Lookup<'a> {
@@ -85,7 +92,7 @@ impl Lookup<'_> {
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &str) -> Read<T> {
-        match self.read_text(key).await {
+        match self.env.read(key, KV_CACHE_TTL, KV_TIMEOUT).await {
             Ok(Some(text)) => match serde_json::from_str(&text) {
                 Ok(stored) => Read::Found(stored),
                 Err(error) => {
@@ -95,21 +102,15 @@ impl Lookup<'_> {
             },
             Ok(None) => Read::Missing,
             Err(why) => {
-                log::warn("kv_read_failed", &why);
+                log::warn("kv_read_failed", &why.to_string());
                 Read::Failed
             }
         }
     }
 
-    async fn read_text(&self, key: &str) -> Result<Option<String>, String> {
-        let store = self.env.kv("LINKS").map_err(|error| error.to_string())?;
-        let read = store.get(key).cache_ttl(KV_CACHE_TTL).text();
-        clock::within(KV_TIMEOUT, read).await.ok_or("timeout")?.map_err(|error| error.to_string())
-    }
-
     /// Asks the centre and remembers what it says about the host and the slug; `false` if it says nothing.
     async fn fill(&self, host: &str, slug: &str) -> bool {
-        let permit = match Isolate::with(|isolate| isolate.gate.borrow_mut().admit(clock::now())) {
+        let permit = match Isolate::with(|isolate| isolate.gate.borrow_mut().admit(runtime::now())) {
             Ok(permit) => permit,
             Err(refused) => {
                 log::warn("fill_refused", &refused.to_string());
@@ -118,7 +119,7 @@ impl Lookup<'_> {
         };
         let answer = control::fill(self.config, host, slug).await;
         let outcome = if answer.is_ok() { Outcome::Answered } else { Outcome::Failed };
-        Isolate::with(|isolate| isolate.gate.borrow_mut().finish(permit, outcome, clock::now()));
+        Isolate::with(|isolate| isolate.gate.borrow_mut().finish(permit, outcome, runtime::now()));
         match answer {
             Ok(fill) => {
                 Isolate::with(|isolate| remember(isolate, host, slug, fill));
@@ -138,7 +139,7 @@ impl<T> Wanted<'_, T> {
         if let Some(stored) = self.with_memory(|memory, now| memory.servable(&self.key, now).cloned()) {
             return Some(Some(stored));
         }
-        let now = clock::now();
+        let now = runtime::now();
         let absent = Isolate::with(|isolate| {
             let absent = isolate.absent.borrow();
             absent.contains(&self.key, now) || absent.contains(self.host, now)
@@ -147,12 +148,12 @@ impl<T> Wanted<'_, T> {
     }
 
     fn with_memory<R>(&self, f: impl FnOnce(&mut Memory<T>, Millis) -> R) -> R {
-        Isolate::with(|isolate| f(&mut (self.memory)(isolate).borrow_mut(), clock::now()))
+        Isolate::with(|isolate| f(&mut (self.memory)(isolate).borrow_mut(), runtime::now()))
     }
 }
 
 fn remember(isolate: &Isolate, host: &str, slug: &str, fill: Fill) {
-    let now = clock::now();
+    let now = runtime::now();
     let mut absent = isolate.absent.borrow_mut();
     match fill.domain {
         Some(domain) => {

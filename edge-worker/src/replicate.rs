@@ -1,22 +1,27 @@
 //! `POST /_nim/replicate`: the control plane's signed push of records, for runtimes without a KV API of their
 //! own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
 
-use futures_util::{StreamExt as _, future::join_all};
+use futures_util::future::join_all;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     Millis,
     internal::{self, Direction, Refusal, SIGNATURE_HEADER, TIMESTAMP_HEADER},
     record::{Entry, Replication, version_of},
 };
-use worker::{Env, Request, Response, Result, kv::KvStore};
 
-use crate::{cache::Memory, clock, config::Config, isolate::Isolate, respond};
+use crate::{
+    cache::Memory,
+    config::Config,
+    isolate::Isolate,
+    respond,
+    runtime::{self, Env, Request, Thrown},
+};
 
 /// The path of this door.
 pub(crate) const PATH: &str = "/_nim/replicate";
 
 /// The longest body taken, in bytes; some thousand records.
-const MAX_BODY: usize = 8 << 20;
+const MAX_BODY: u32 = 8 << 20;
 /// How many keys are written at once.
 const AT_ONCE: usize = 16;
 
@@ -35,15 +40,14 @@ struct Fault<'a> {
 }
 
 /// Takes a push.
-pub(crate) async fn answer(mut request: Request, env: &Env, config: &Config) -> Result<Response> {
-    if request.method() != worker::Method::Post {
-        return respond::method_not_allowed("POST");
+pub(crate) async fn answer(request: &Request, method: &str, env: &Env, config: &Config) -> Result<String, Thrown> {
+    if method != "POST" {
+        return Ok(respond::method_not_allowed("POST"));
     }
-    let Some(body) = read(&mut request).await? else {
-        return fault(413, "payload_too_large", "at most 8 MiB");
+    let Some(body) = request.body(MAX_BODY).await? else {
+        return Ok(fault(413, "payload_too_large", "at most 8 MiB"));
     };
-    let header = |name| request.headers().get(name).ok().flatten();
-    let (timestamp, signature) = (header(TIMESTAMP_HEADER), header(SIGNATURE_HEADER));
+    let (timestamp, signature) = (request.header(TIMESTAMP_HEADER), request.header(SIGNATURE_HEADER));
     let signed = internal::Request { method: "POST", target: PATH, body: &body };
     let verified = internal::verify(
         &config.edge_secrets,
@@ -51,7 +55,7 @@ pub(crate) async fn answer(mut request: Request, env: &Env, config: &Config) -> 
         signed,
         timestamp.as_deref(),
         signature.as_deref(),
-        clock::now(),
+        runtime::now(),
     );
     if let Err(refusal) = verified {
         let code = match refusal {
@@ -59,24 +63,23 @@ pub(crate) async fn answer(mut request: Request, env: &Env, config: &Config) -> 
             Refusal::Invalid => "signature_invalid",
             Refusal::Expired => "signature_expired",
         };
-        return fault(401, code, &refusal.to_string());
+        return Ok(fault(401, code, &refusal.to_string()));
     }
     let push: Replication = match serde_json::from_slice(&body) {
         Ok(push) => push,
-        Err(error) => return fault(400, "invalid_json", &error.to_string()),
+        Err(error) => return Ok(fault(400, "invalid_json", &error.to_string())),
     };
     // All or nothing where it is a mistake: nobody would look for the one entry that was left out.
     let mut entries = Vec::with_capacity(push.entries.len());
     for entry in &push.entries {
         match Versioned::of(entry) {
             Some(versioned) => entries.push(versioned),
-            None => return fault(422, "validation_failed", &["not a record: ", &entry.key].concat()),
+            None => return Ok(fault(422, "validation_failed", &["not a record: ", &entry.key].concat())),
         }
     }
-    let store = env.kv("LINKS")?;
     let mut receipt = Receipt { stored: 0, skipped: 0 };
     for some in entries.chunks(AT_ONCE) {
-        for written in join_all(some.iter().map(|entry| write(&store, entry))).await {
+        for written in join_all(some.iter().map(|entry| write(env, entry))).await {
             if written? {
                 receipt.stored += 1;
             } else {
@@ -84,25 +87,11 @@ pub(crate) async fn answer(mut request: Request, env: &Env, config: &Config) -> 
             }
         }
     }
-    respond::json(200, &receipt)
+    Ok(respond::json(200, &receipt))
 }
 
-fn fault(status: u16, code: &str, detail: &str) -> Result<Response> {
+fn fault(status: u16, code: &str, detail: &str) -> String {
     respond::json(status, &Fault { code, detail })
-}
-
-/// The body, or `None` once it proves too long.
-async fn read(request: &mut Request) -> Result<Option<Vec<u8>>> {
-    let mut body = Vec::new();
-    // A request without a body has no stream; its signature is checked like any other.
-    let Ok(mut stream) = request.stream() else { return Ok(Some(body)) };
-    while let Some(chunk) = stream.next().await {
-        body.extend(chunk?);
-        if body.len() > MAX_BODY {
-            return Ok(None);
-        }
-    }
-    Ok(Some(body))
 }
 
 struct Versioned<'a> {
@@ -121,14 +110,14 @@ impl<'a> Versioned<'a> {
 }
 
 /// Writes one record unless the store has it or a newer one.
-async fn write(store: &KvStore, entry: &Versioned<'_>) -> Result<bool> {
-    let held = store.get(entry.key).text().await?;
+async fn write(env: &Env, entry: &Versioned<'_>) -> Result<bool, Thrown> {
+    let held = env.read_through(entry.key).await?;
     let is_new = held.as_deref().and_then(version_of).is_none_or(|held| held < entry.version);
     if is_new {
-        store.put(entry.key, entry.value)?.execute().await?;
+        env.write(entry.key, entry.value).await?;
     }
     // Another isolate may have written it, so this one's memory is told in any case.
-    Isolate::with(|isolate| tell(isolate, entry, clock::now()));
+    Isolate::with(|isolate| tell(isolate, entry, runtime::now()));
     Ok(is_new)
 }
 

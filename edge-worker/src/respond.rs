@@ -1,81 +1,54 @@
-//! The small responses that are not redirects. Nothing a visitor has sent is ever repeated in one.
+//! The small responses that are not redirects, packed for the entry. Nothing a visitor has sent is ever repeated in
+//! one.
 
 use shared::redirect::Fallback;
-use worker::{Response, ResponseBuilder, Result, wasm_bindgen::JsValue, web_sys};
 
 use crate::answer;
 
-/// What the entry gets: a packed redirect, or a whole response.
-pub(crate) enum Answer {
-    Redirect(String),
-    Response(Response),
-}
-
-impl Answer {
-    /// The form in which it crosses to the entry: a string or a `Response`.
-    pub(crate) fn into_js(self) -> JsValue {
-        match self {
-            Self::Redirect(packed) => packed.into(),
-            Self::Response(response) => web_sys::Response::from(response).into(),
-        }
-    }
-}
-
-impl From<Response> for Answer {
-    fn from(response: Response) -> Self {
-        Self::Response(response)
-    }
-}
-
 /// A fallback: a redirect that is not a click, or a page.
-pub(crate) fn fallback(fallback: Fallback<'_>) -> Result<Answer> {
+pub(crate) fn fallback(fallback: Fallback<'_>) -> String {
     match fallback {
-        Fallback::To(url) => Ok(Answer::Redirect(answer::pack_fallback(url))),
-        Fallback::Page(410) => Ok(page(410, "This link has ended", "It no longer leads anywhere.")?.into()),
-        Fallback::Page(_) => Ok(page(404, "There is no such link", "Please check the address for typos.")?.into()),
+        Fallback::To(url) => answer::pack_fallback(url),
+        Fallback::Page(410) => page(410, "", "This link has ended", "It no longer leads anywhere."),
+        Fallback::Page(_) => page(404, "", "There is no such link", "Please check the address for typos."),
     }
 }
 
 /// Nothing is known of the link and nobody is there to ask.
-pub(crate) fn unavailable() -> Result<Response> {
-    let response = page(503, "Please try again in a moment", "This link can't be looked up right now.")?;
-    response.headers().set("retry-after", "5")?;
-    Ok(response)
+pub(crate) fn unavailable() -> String {
+    let (title, text) = ("Please try again in a moment", "This link can't be looked up right now.");
+    page(503, "\nretry-after: 5", title, text)
 }
 
 /// The path answers other methods.
-pub(crate) fn method_not_allowed(allow: &str) -> Result<Response> {
-    plain(405)?.with_header("allow", allow)?.ok("Method Not Allowed\n")
+pub(crate) fn method_not_allowed(allow: &str) -> String {
+    plain(405, &["\nallow: ", allow].concat(), "Method Not Allowed\n")
 }
 
 /// Nothing here, for programs rather than people.
-pub(crate) fn not_found() -> Result<Response> {
-    plain(404)?.ok("Not Found\n")
+pub(crate) fn not_found() -> String {
+    plain(404, "", "Not Found\n")
 }
 
 /// Link previews and crawlers may follow short links; they are counted as bots.
-pub(crate) fn robots() -> Result<Response> {
-    ResponseBuilder::new()
-        .with_header("content-type", "text/plain; charset=utf-8")?
-        .with_header("cache-control", "public, max-age=86400")?
-        .ok("User-agent: *\nDisallow:\n")
+pub(crate) fn robots() -> String {
+    let headers = "content-type: text/plain; charset=utf-8\ncache-control: public, max-age=86400";
+    pack(200, headers, "User-agent: *\nDisallow:\n")
 }
 
 /// JSON between our own parts.
-pub(crate) fn json(status: u16, body: &impl serde::Serialize) -> Result<Response> {
-    let text = serde_json::to_string(body)?;
-    plain(status)?.with_header("content-type", "application/json")?.ok(text)
+pub(crate) fn json(status: u16, body: &impl serde::Serialize) -> String {
+    match serde_json::to_string(body) {
+        Ok(text) => no_store(status, "application/json", "", &text),
+        Err(_) => plain(500, "", "Internal Server Error\n"),
+    }
 }
 
-fn plain(status: u16) -> Result<ResponseBuilder> {
-    ResponseBuilder::new()
-        .with_status(status)
-        .with_header("content-type", "text/plain; charset=utf-8")?
-        .with_header("cache-control", "no-store")?
-        .with_header("x-content-type-options", "nosniff")
+fn plain(status: u16, more: &str, body: &str) -> String {
+    no_store(status, "text/plain; charset=utf-8", more, body)
 }
 
-fn page(status: u16, title: &str, text: &str) -> Result<Response> {
+fn page(status: u16, more: &str, title: &str, text: &str) -> String {
     let html = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>",
         title,
@@ -85,9 +58,39 @@ fn page(status: u16, title: &str, text: &str) -> Result<Response> {
         "</h1><p>",
         text,
     ];
-    plain(status)?
-        .with_header("content-type", "text/html; charset=utf-8")?
-        .with_header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'")?
-        .with_header("x-robots-tag", "noindex")?
-        .ok(html.concat())
+    let policy = "\ncontent-security-policy: default-src 'none'; style-src 'unsafe-inline'\nx-robots-tag: noindex";
+    no_store(status, "text/html; charset=utf-8", &[policy, more].concat(), &html.concat())
+}
+
+fn no_store(status: u16, content_type: &str, more: &str, body: &str) -> String {
+    let headers =
+        ["content-type: ", content_type, "\ncache-control: no-store\nx-content-type-options: nosniff", more].concat();
+    pack(status, &headers, body)
+}
+
+/// A response in the form in which it crosses to the entry: a newline, which no redirect begins with, the status, and
+/// the headers, each on its line, then an empty line and the body.
+fn pack(status: u16, headers: &str, body: &str) -> String {
+    ["\n", &status.to_string(), "\n", headers, "\n\n", body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_responses() {
+        assert_eq!(
+            method_not_allowed("GET, HEAD"),
+            "\n405\ncontent-type: text/plain; charset=utf-8\ncache-control: no-store\nx-content-type-options: nosniff\n\
+             allow: GET, HEAD\n\nMethod Not Allowed\n"
+        );
+        assert_eq!(fallback(Fallback::To("https://acme.com/")), "https://acme.com/\n");
+        for (packed, status) in [(fallback(Fallback::Page(410)), 410), (unavailable(), 503), (not_found(), 404)] {
+            let (head, body) = packed.split_once("\n\n").unwrap();
+            assert!(head.starts_with(&format!("\n{status}\n")) && !body.is_empty());
+            assert!(head.lines().skip(2).all(|line| line.contains(": ")), "{head}");
+        }
+        assert!(unavailable().contains("\nretry-after: 5\n"));
+    }
 }

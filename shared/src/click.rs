@@ -3,6 +3,8 @@
 //!
 //! It never holds an IP address, a full user agent, a full referrer URL or a cookie.
 
+mod write;
+
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -194,15 +196,26 @@ pub enum TokenReason {
 
 const QUERY_SENSITIVE: &str = "query_sensitive:";
 
+impl TokenReason {
+    /// The text, up to where a rule's name follows.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Appended => "appended",
+            Self::TrackingDisabled => "tracking_disabled",
+            Self::Never => "never",
+            Self::Bot => "bot",
+            Self::Probe => "probe",
+            Self::QuerySensitive(_) => QUERY_SENSITIVE,
+        }
+    }
+}
+
 impl fmt::Display for TokenReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
         match self {
-            Self::Appended => f.write_str("appended"),
-            Self::TrackingDisabled => f.write_str("tracking_disabled"),
-            Self::Never => f.write_str("never"),
-            Self::Bot => f.write_str("bot"),
-            Self::Probe => f.write_str("probe"),
-            Self::QuerySensitive(rule) => write!(f, "{QUERY_SENSITIVE}{rule}"),
+            Self::QuerySensitive(rule) => f.write_str(rule),
+            _ => Ok(()),
         }
     }
 }

@@ -104,17 +104,27 @@ pub const fn uuid_millis(uuid: Uuid) -> Millis {
     Millis((uuid.as_u128() >> 80) as i64)
 }
 
-impl<K: Kind> fmt::Display for Id<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<K: Kind> Id<K> {
+    /// Writes the id to the end of `out`.
+    pub fn write(self, out: &mut String) {
         let mut suffix = [0_u8; SUFFIX];
         let mut value = self.uuid.as_u128();
         for slot in suffix.iter_mut().rev() {
             *slot = ALPHABET[(value & 31) as usize];
             value >>= 5;
         }
-        f.write_str(K::PREFIX)?;
-        f.write_str("_")?;
-        f.write_str(std::str::from_utf8(&suffix).map_err(|_| fmt::Error)?)
+        out.push_str(K::PREFIX);
+        out.push('_');
+        // The alphabet is ASCII.
+        out.push_str(std::str::from_utf8(&suffix).unwrap_or_default());
+    }
+}
+
+impl<K: Kind> fmt::Display for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(K::PREFIX.len() + 1 + SUFFIX);
+        self.write(&mut text);
+        f.write_str(&text)
     }
 }
 

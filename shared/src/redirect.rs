@@ -231,7 +231,9 @@ fn forwarded(link: &LinkRecord, target: &Target, query: &str) -> Option<String> 
     let mut along = String::new();
     for pair in query::pairs(query) {
         let name = pair.name();
-        if name == "qr" || destination::is_reserved(&name) || present.contains(&name) || pair.raw.contains('#') {
+        // No URL that a runtime hands over holds such bytes; a header or a fragment must not depend on that.
+        let breaks_out = pair.raw.bytes().any(|byte| byte <= b' ' || byte == b'#' || byte == 0x7f);
+        if breaks_out || name == "qr" || destination::is_reserved(&name) || present.contains(&name) {
             continue;
         }
         if !along.is_empty() {

@@ -61,7 +61,7 @@ enum Command {
     Openapi,
     /// Measure something
     Bench {
-        /// What to measure
+        #[command(subcommand)]
         what: bench::Bench,
     },
 }

@@ -139,6 +139,10 @@ fn forwarded_queries_never_override() {
         ("https://a.com/?x=1", "a=%2B&x=2&%78=3", "https://a.com/?x=1&a=%2B&nim_ct=T"),
         ("https://a.com/?", "nim_ct=forged&n%69m_ct=forged&qr=1&a", "https://a.com/?a&nim_ct=T"),
         ("https://a.com/", "qr=1", "https://a.com/?nim_ct=T"),
+        ("https://a.com/", "%71r=1&a=2&qr", "https://a.com/?a=2&nim_ct=T"),
+        ("https://a.com/", "a=1#x&b=2", "https://a.com/?b=2&nim_ct=T"),
+        ("https://a.com/", "a=1\r\nx&b=%0d%0a", "https://a.com/?b=%0d%0a&nim_ct=T"),
+        ("https://a.com", "@evil.com&.evil.com&//evil.com", "https://a.com?@evil.com&.evil.com&//evil.com&nim_ct=T"),
         ("https://a.com/?token_sig=1", "a=1", "https://a.com/?token_sig=1"),
     ] {
         let mut link = link(destination);
@@ -202,6 +206,37 @@ fn referrers_keep_only_their_host() {
     }
 }
 
+/// Every ticket is drawn by some id, so the shares are exact, not approximate.
+#[test]
+fn weights_are_exact() {
+    let mut link = link("https://a.com/");
+    link.variants = [("a", 1_u32), ("b", 0), ("c", 2), ("d", 7)]
+        .map(|(key, weight)| Variant {
+            key: key.into(),
+            weight,
+            target: target("https://a.com/", ClickTokenMode::Auto),
+        })
+        .into();
+    let share =
+        |ids: &mut dyn Iterator<Item = ClickId>, key: &str| ids.filter(|id| draw(&link, *id).1 == Some(key)).count();
+    let start = ClickId::mint(NOW, [9; 10]).uuid().as_u128() & !0xffff;
+    for (key, expected) in [("a", 1_000), ("b", 0), ("c", 2_000), ("d", 7_000)] {
+        let mut neighbours = (0..10_000).map(|n| ClickId::from_uuid(Uuid::from_u128(start + n)));
+        assert_eq!(share(&mut neighbours, key), expected, "{key}");
+        // And ids as they are minted: random bits, here from a generator with full period.
+        let mut state = 1_u128;
+        let mut minted = (0..100_000).map(|_| {
+            state = state
+                .wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645)
+                .wrapping_add(0x5851_f42d_4c95_7f2d_1405_7b7e_f767_814f);
+            let mut random = [0; 10];
+            random.copy_from_slice(&state.to_be_bytes()[..10]);
+            ClickId::mint(NOW, random)
+        });
+        assert!(share(&mut minted, key).abs_diff(10 * expected) < 600, "{key}: more than four deviations off");
+    }
+}
+
 proptest! {
     #[test]
     fn variants_are_drawn_by_weight_and_repeatably(seed: [u8; 10]) {
@@ -225,5 +260,7 @@ proptest! {
         let visit = Visit { query: &query, agent: &agent, referrer: &referrer, ..visit() };
         let (location, _) = redirected(&link, &visit);
         prop_assert!(location.starts_with("https://a.com/?a=1") && location.ends_with("#f"));
+        prop_assert!(!location.bytes().any(|byte| byte <= b' '), "a header of one line: {:?}", location);
+        prop_assert_eq!(location.matches('#').count(), 1);
     }
 }

@@ -1,9 +1,10 @@
 //! A load generator: so many connections, each with one request under way at any time.
 //!
-//! It speaks just enough HTTP/1.1 to send one request again and again and to see that each answer is the one
-//! expected. What it costs itself comes off the same machine, equally for everything it measures.
+//! It speaks just enough HTTP/1.1 to send requests and to see that each answer is the one expected. What it costs
+//! itself comes off the same machine, equally for everything it measures.
 
 use std::{
+    cell::Cell,
     net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -12,16 +13,22 @@ use anyhow::{Context as _, bail};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    task::JoinSet,
 };
 
-/// Connections held open at once.
-const CONNECTIONS: usize = 32;
+/// When a run ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    /// After so long.
+    Time(Duration),
+    /// After so many requests.
+    Count(u64),
+}
 
 /// What a run has seen.
+#[derive(Default)]
 pub(crate) struct Load {
-    /// Answers received.
-    answers: u64,
+    /// How long each answer took, in ascending order.
+    latencies: Vec<Duration>,
     /// From the first request to the last answer.
     elapsed: Duration,
 }
@@ -30,52 +37,93 @@ impl Load {
     /// Answers per second.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub(crate) fn rate(&self) -> f64 {
-        self.answers as f64 / self.elapsed.as_secs_f64()
+        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
     }
 
     /// What of a total falls to each answer.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub(crate) fn share_of(&self, total: Duration) -> Duration {
-        total.div_f64(self.answers.max(1) as f64)
+        total.div_f64(self.latencies.len().max(1) as f64)
+    }
+
+    /// The latency that this share of the answers stayed within.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
+        let at = (self.latencies.len() as f64 * share) as usize;
+        self.latencies.get(at).copied().unwrap_or_default()
     }
 }
 
-/// Sends `request` to a port on loopback for `time`. Every answer must start with `expected` and have no body.
-pub(crate) async fn run(port: u16, request: &[u8], expected: &[u8], time: Duration) -> anyhow::Result<Load> {
+/// Sends what `request` makes of the number of each request to a port on loopback. Every answer must start with
+/// `expected` and have no body.
+pub(crate) async fn run<R: AsRef<[u8]>>(
+    port: u16,
+    connections: usize,
+    until: Until,
+    expected: &[u8],
+    request: impl Fn(u64) -> R,
+) -> anyhow::Result<Load> {
     let started = Instant::now();
-    let deadline = started + time;
-    let mut connections = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        connections.spawn(connection(port, request.into(), expected.into(), deadline));
-    }
-    let mut answers = 0;
-    while let Some(seen) = connections.join_next().await {
-        answers += seen??;
-    }
-    Ok(Load { answers, elapsed: started.elapsed() })
+    let sent = Cell::new(0);
+    // The number of the next request, if there is to be one.
+    let next = || {
+        let number = sent.get();
+        sent.set(number + 1);
+        let goes_on = match until {
+            Until::Time(time) => started.elapsed() < time,
+            Until::Count(count) => number < count,
+        };
+        goes_on.then_some(number)
+    };
+    let connection = || async {
+        let mut connection = Connection::open(port).await?;
+        let mut latencies = Vec::new();
+        while let Some(number) = next() {
+            let request = request(number);
+            let began = Instant::now();
+            let answer = connection.exchange(request.as_ref()).await?;
+            latencies.push(began.elapsed());
+            if !answer.starts_with(expected) {
+                bail!("unexpected answer: {}", String::from_utf8_lossy(answer).lines().next().context("empty")?);
+            }
+        }
+        anyhow::Ok(latencies)
+    };
+    let mut latencies = futures_util::future::try_join_all((0..connections).map(|_| connection())).await?.concat();
+    let elapsed = started.elapsed();
+    latencies.sort_unstable();
+    Ok(Load { latencies, elapsed })
 }
 
-async fn connection(port: u16, request: Box<[u8]>, expected: Box<[u8]>, deadline: Instant) -> anyhow::Result<u64> {
-    let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-    stream.set_nodelay(true)?;
-    let mut buffer = [0_u8; 8 << 10];
-    let mut answers = 0;
-    while Instant::now() < deadline {
-        stream.write_all(&request).await?;
+/// The head of the answer to one request.
+pub(crate) async fn once(port: u16, request: &[u8]) -> anyhow::Result<String> {
+    let mut connection = Connection::open(port).await?;
+    Ok(String::from_utf8_lossy(connection.exchange(request).await?).into_owned())
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Box<[u8]>,
+}
+
+impl Connection {
+    async fn open(port: u16) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 8 << 10].into() })
+    }
+
+    /// Sends a request and reads its answer, which ends with its head.
+    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<&[u8]> {
+        self.stream.write_all(request).await?;
         let mut filled = 0;
-        // Without a body an answer ends with its head.
-        while !buffer[..filled].ends_with(b"\r\n\r\n") {
-            let read = stream.read(&mut buffer[filled..]).await?;
+        while !self.buffer[..filled].ends_with(b"\r\n\r\n") {
+            let read = self.stream.read(&mut self.buffer[filled..]).await?;
             if read == 0 {
-                bail!("the connection was closed after `{}`", String::from_utf8_lossy(&buffer[..filled]));
+                bail!("the connection was closed after `{}`", String::from_utf8_lossy(&self.buffer[..filled]));
             }
             filled += read;
         }
-        if !buffer[..filled].starts_with(&expected) {
-            let answer = String::from_utf8_lossy(&buffer[..filled]);
-            bail!("unexpected answer: {}", answer.lines().next().context("empty")?);
-        }
-        answers += 1;
+        Ok(&self.buffer[..filled])
     }
-    Ok(answers)
 }

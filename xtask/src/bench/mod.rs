@@ -6,15 +6,19 @@ mod load;
 use crate::context::Context;
 
 /// What can be measured.
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(clap::Subcommand)]
 pub(crate) enum Bench {
-    /// Redirects per second of the built worker in workerd
-    Edge,
+    /// The built worker in plain workerd
+    Edge {
+        /// What of it
+        #[arg(default_value = "rates")]
+        parts: Vec<edge::Part>,
+    },
 }
 
 /// Runs one measurement and prints its figures.
 pub(crate) async fn run(context: &Context, what: Bench) -> anyhow::Result<()> {
     match what {
-        Bench::Edge => edge::run(context).await,
+        Bench::Edge { parts } => edge::run(context, &parts).await,
     }
 }

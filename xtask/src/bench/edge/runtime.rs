@@ -1,25 +1,23 @@
-//! `workerd serve` with one of the workers that are compared, its queue and its store.
+//! `workerd serve` with one of the workers that are compared, its queue, its store and its centre.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use nix::{
     sys::signal::Signal,
     unistd::{SysconfVar, sysconf},
 };
-use tokio::{net::TcpStream, process::Command};
+use tokio::{net::TcpStream, process::Command, time::timeout};
 
+use super::link;
 use crate::{context::Context, node, ports, service::Service};
 
-/// Both rings of secrets of the worker.
-pub(super) const SECRETS: &str = "1:a-secret-for-measurements-and-nothing-else";
-
 /// Which worker.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Subject {
     /// A constant redirect.
     Constant,
@@ -27,49 +25,74 @@ pub(super) enum Subject {
     Queue,
     /// The product.
     Ours,
+    /// The same job in plain JavaScript.
+    Plain,
+    /// The product without its queue.
+    OursAlone,
+    /// Plain JavaScript without its queue.
+    PlainAlone,
 }
 
 impl Subject {
+    /// Its modules, the main one first.
     fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Constant => &["constant.mjs"],
             Self::Queue => &["queue.mjs"],
             Self::Ours => &["worker.mjs", "worker.wasm"],
+            Self::Plain => &["plain.mjs"],
+            Self::OursAlone => &["alone.mjs", "worker.mjs", "worker.wasm"],
+            Self::PlainAlone => &["alone.mjs", "plain.mjs"],
         }
     }
+}
+
+/// A workerd that could start at once.
+pub(super) struct Prepared {
+    command: Command,
+    config: PathBuf,
+    log: PathBuf,
+    port: u16,
+    sink: u16,
+    inspector: u16,
 }
 
 /// A running workerd.
 pub(super) struct Runtime {
     _service: Service,
     port: u16,
+    sink: u16,
     process: u32,
 }
 
 impl Runtime {
-    /// Starts workerd and waits until it answers.
-    pub(super) async fn start(context: &Context, subject: Subject, record: &str, click: &str) -> anyhow::Result<Self> {
-        let port = ports::any_free()?;
-        let modules = subject.modules();
-        // A folder of its own, so that its path names the process.
-        let config = context.state(&format!("bench/{}/workerd.capnp", modules[0]))?;
-        let folder = config.parent().context("a file without a folder")?;
-        write(context, folder, modules, record, click)?;
-        fs::write(&config, describe(context, modules, port)?)?;
+    /// Starts workerd and waits until it listens.
+    pub(super) async fn start(context: &Context, subject: Subject) -> anyhow::Result<Self> {
+        Self::prepare(context, subject)?.start().await
+    }
 
+    /// Writes all that workerd reads.
+    pub(super) fn prepare(context: &Context, subject: Subject) -> anyhow::Result<Prepared> {
+        let (port, sink) = (ports::any_free()?, ports::any_free()?);
+        // A folder of its own, so that its path names the process.
+        let name = format!("{subject:?}-{port}");
+        let config = context.state(&format!("bench/{name}/workerd.capnp"))?;
+        write(context, config.parent().context("a file without a folder")?, subject.modules())?;
+        fs::write(&config, describe(context, subject.modules(), port, sink)?)?;
         let mut command = Command::new(workerd(context));
         command.arg("serve").arg(&config);
-        let log = context.state(&format!("logs/bench-{}.log", modules[0]))?;
-        let mut service = Service::start("workerd", command, log, Signal::SIGTERM)?;
-        let listens = || async { TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
-        service.until(Duration::from_secs(20), listens).await?;
-        let process = process_of(&config).context("workerd listens but its process is not to be found")?;
-        Ok(Self { _service: service, port, process })
+        let log = context.state(&format!("logs/bench-{subject:?}.log"))?;
+        Ok(Prepared { command, config, log, port, sink, inspector: 0 })
     }
 
     /// Where it listens.
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The last message that its queue has got.
+    pub(super) async fn last_message(&self) -> anyhow::Result<String> {
+        Ok(reqwest::get(format!("http://127.0.0.1:{}/", self.sink)).await?.text().await?)
     }
 
     /// The processor time it has used so far, in user and kernel mode.
@@ -81,16 +104,65 @@ impl Runtime {
         let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock tick")?;
         Ok(Duration::from_millis(ticks * 1_000 / u64::try_from(per_second)?))
     }
+
+    /// The memory it holds now.
+    pub(super) fn resident_megabytes(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process)).context("workerd is gone")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes / 1_000.0)
+    }
 }
 
-fn write(context: &Context, folder: &Path, modules: &[&str], record: &str, click: &str) -> anyhow::Result<()> {
+impl Prepared {
+    /// The same with an inspector.
+    pub(super) fn with_inspector(mut self) -> anyhow::Result<Self> {
+        self.inspector = ports::any_free()?;
+        self.command.arg(format!("--inspector-addr=127.0.0.1:{}", self.inspector));
+        Ok(self)
+    }
+
+    /// The inspector's port.
+    pub(super) fn inspector(&self) -> u16 {
+        self.inspector
+    }
+
+    /// Starts workerd and waits until it listens, looking often: starts are measured.
+    pub(super) async fn start(self) -> anyhow::Result<Runtime> {
+        let Self { command, config, log, port, sink, .. } = self;
+        let mut service = Service::start("workerd", command, log, Signal::SIGTERM)?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            if let Ok(failure) = timeout(Duration::from_millis(1), service.failure()).await {
+                return Err(failure);
+            }
+            if Instant::now() > deadline {
+                bail!("workerd does not listen\n{}", service.last_words());
+            }
+        }
+        let process = process_of(&config).context("workerd listens but its process is not to be found")?;
+        Ok(Runtime { _service: service, port, sink, process })
+    }
+}
+
+fn write(context: &Context, folder: &Path, modules: &[&str]) -> anyhow::Result<()> {
+    let (alone, record, click, tables) = (
+        include_str!("alone.mjs").replace("@WORKER@", modules.get(1).copied().unwrap_or_default()),
+        link::record()?,
+        link::click()?,
+        link::tables(),
+    );
     for (name, content) in [
         ("constant.mjs", include_str!("constant.mjs")),
         ("queue.mjs", include_str!("queue.mjs")),
+        ("plain.mjs", include_str!("plain.mjs")),
+        ("alone.mjs", &alone),
         ("sink.mjs", include_str!("sink.mjs")),
         ("store.mjs", include_str!("store.mjs")),
-        ("record.json", record),
-        ("click.json", click),
+        ("centre.mjs", include_str!("centre.mjs")),
+        ("record.json", &record),
+        ("click.json", &click),
+        ("tables.json", &tables),
     ] {
         fs::write(folder.join(name), content)?;
     }
@@ -100,7 +172,7 @@ fn write(context: &Context, folder: &Path, modules: &[&str], record: &str, click
     Ok(())
 }
 
-fn describe(context: &Context, modules: &[&str], port: u16) -> anyhow::Result<String> {
+fn describe(context: &Context, modules: &[&str], port: u16, sink: u16) -> anyhow::Result<String> {
     let modules: Vec<_> = modules
         .iter()
         .map(|name| match name.strip_suffix(".wasm") {
@@ -111,11 +183,11 @@ fn describe(context: &Context, modules: &[&str], port: u16) -> anyhow::Result<St
         .collect();
     Ok(include_str!("workerd.capnp")
         .replace("@PORT@", &port.to_string())
-        .replace("@SECRETS@", SECRETS)
+        .replace("@SINK_PORT@", &sink.to_string())
+        .replace("@SECRETS@", link::SECRETS)
         .replace("@DATE@", &compatibility_date(context)?)
         .replace("@MODULES@", &modules.join(", ")))
 }
-
 /// The one of the deployment.
 fn compatibility_date(context: &Context) -> anyhow::Result<String> {
     let wrangler = fs::read_to_string(context.path("wrangler.toml"))?;

@@ -1,0 +1,110 @@
+//! Redirects per second and processor time per redirect.
+//!
+//! Six workers answer the same request in turns, several rounds each, so that whatever else the machine does meets all
+//! of them: (A) a constant redirect; (B) the same and one constant message to the queue; (C) ours, its link in memory,
+//! doing the whole job; (D) a worker in plain JavaScript that does the same; (N, E) C and D without their queue. Before
+//! it counts, C and D must have given the same answer and the same click.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use shared::{
+    KeyRing,
+    id::ClickId,
+    token::{self, PARAM},
+};
+
+use super::{
+    link, median,
+    runtime::{Runtime, Subject},
+};
+use crate::{
+    bench::load::{self, Until},
+    context::Context,
+    ui::Step,
+};
+
+const ROUNDS: usize = 9;
+const ROUND: Duration = Duration::from_millis(1_500);
+/// Until the runtime has compiled what is hot.
+const WARM_UP: Duration = Duration::from_secs(3);
+const CONNECTIONS: usize = 32;
+
+const SUBJECTS: [(Subject, &str); 6] = [
+    (Subject::Constant, "A  constant redirect"),
+    (Subject::Queue, "B  A and one constant queue.send"),
+    (Subject::Ours, "C  ours, link in memory"),
+    (Subject::Plain, "D  the same in plain JavaScript"),
+    (Subject::OursAlone, "N  C without its queue"),
+    (Subject::PlainAlone, "E  D without its queue"),
+];
+
+struct Sample {
+    rate: f64,
+    cpu_micros: f64,
+}
+
+pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
+    let mut runtimes = Vec::new();
+    for (subject, _) in SUBJECTS {
+        runtimes.push(Runtime::start(context, subject).await?);
+    }
+    let request = link::request("hot");
+    let step = Step::start(format!("Measuring, {ROUNDS} rounds of {} ms each", ROUND.as_millis()));
+    for runtime in &runtimes {
+        load::run(runtime.port(), CONNECTIONS, Until::Time(WARM_UP), link::REDIRECT, |_| &request).await?;
+    }
+    ensure!(answer(&runtimes[2]).await? == answer(&runtimes[3]).await?, "C and D don't do the same job");
+
+    let mut samples: Vec<Vec<Sample>> = runtimes.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for (runtime, samples) in runtimes.iter().zip(&mut samples) {
+            samples.push(sample(runtime, &request).await?);
+        }
+    }
+    step.done("");
+    report(&samples);
+    Ok(())
+}
+
+/// The location without its token, and the click without its id; both are checked on the way.
+async fn answer(runtime: &Runtime) -> anyhow::Result<(String, Value)> {
+    let head = load::once(runtime.port(), &link::request("hot")).await?;
+    let location = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Location: ").or(line.strip_prefix("location: ")))
+        .context("no location")?;
+    let at = location.find(PARAM).context("no token")? + PARAM.len() + 1;
+    let ring: KeyRing = link::SECRETS.parse()?;
+    let named = token::verify(&ring, link::workspace(), &location[at..at + token::LENGTH])?;
+
+    let mut click: Value = serde_json::from_str(&runtime.last_message().await?)?;
+    let id = click.as_object_mut().and_then(|click| click.remove("id")).context("a click without id")?;
+    let id: ClickId = serde_json::from_value(id)?;
+    ensure!(id == named, "the token names another click");
+    Ok((location.replace(&location[at..at + token::LENGTH], "…"), click))
+}
+
+async fn sample(runtime: &Runtime, request: &[u8]) -> anyhow::Result<Sample> {
+    let before = runtime.cpu_time()?;
+    let load = load::run(runtime.port(), CONNECTIONS, Until::Time(ROUND), link::REDIRECT, |_| request).await?;
+    let spent = runtime.cpu_time()?.saturating_sub(before);
+    Ok(Sample { rate: load.rate(), cpu_micros: load.share_of(spent).as_secs_f64() * 1e6 })
+}
+
+fn report(samples: &[Vec<Sample>]) {
+    println!("{:34}{:>10}{:>16}", "", "req/s", "CPU µs/req");
+    for ((_, name), samples) in SUBJECTS.iter().zip(samples) {
+        let rate = median(samples.iter().map(|sample| sample.rate).collect());
+        let cpu = median(samples.iter().map(|sample| sample.cpu_micros).collect());
+        println!("{name:34}{rate:>10.0}{cpu:>16.1}");
+    }
+    // A ratio is taken within each round, so that what slows a round slows both.
+    for (name, over, under) in [("C/B", 2, 1), ("C/D", 2, 3), ("C/A", 2, 0), ("N/A", 4, 0), ("N/E", 4, 5)] {
+        let pairs = || samples[over].iter().zip(&samples[under]);
+        let rate = median(pairs().map(|(over, under)| over.rate / under.rate).collect());
+        let cpu = median(pairs().map(|(over, under)| under.cpu_micros / over.cpu_micros).collect());
+        println!("{name}  {rate:.2} by rate, {cpu:.2} by CPU");
+    }
+}
