@@ -244,7 +244,7 @@ pub async fn page(
             EntryType::Clicks => entries.extend(db::activity::days(db, &span).await?.into_iter().map(Entry::from)),
             kind if audited.contains(&kind) => {
                 let rows = db::activity::changes(db, &span, action(kind)).await?;
-                entries.extend(rows.into_iter().map(|row| Entry::change(kind, row)));
+                entries.extend(rows.iter().map(|row| Entry::change(kind, row)));
             }
             EntryType::Note => entries.extend(db::activity::notes(db, &span).await?.into_iter().map(Entry::from)),
             EntryType::AssignmentStarted => {
@@ -280,7 +280,7 @@ impl Entry {
         Self { at, what, place: Place { micros: at.0.timestamp_micros(), kind, id } }
     }
 
-    fn change(kind: EntryType, row: Change) -> Self {
+    fn change(kind: EntryType, row: &Change) -> Self {
         let actor = row.actor;
         let what = match kind {
             EntryType::Created => What::Created { actor },

@@ -181,10 +181,10 @@ pub async fn test(
     let mut verdict = webhook::verify(&valid, headers, &body, now);
     let genuine = matches!(verdict, Ok(()) | Err(Refusal::Expired));
     let explained = explain(all, headers, &body).await?;
-    if let Some(found) = &explained {
-        if let Some(secret) = places.get(found.secret).and_then(|place| tried.get_mut(*place)) {
-            secret.matched = true;
-        }
+    if let Some(found) = &explained
+        && let Some(secret) = places.get(found.secret).and_then(|place| tried.get_mut(*place))
+    {
+        secret.matched = true;
     }
     if !genuine {
         problems.extend(mistakes(explained.as_ref(), headers, &tried));

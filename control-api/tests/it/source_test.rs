@@ -124,7 +124,9 @@ async fn each_mistake_has_its_name_and_no_secret_leaks(pool: PgPool) {
     let millis = format!("{at}000");
     let stale = (at - 400).to_string();
     let unlike = r#"{"event_id": "1", "type": "lead", "customer_id": "c/1"}"#;
-    let rows: Vec<(&str, Vec<(&str, String)>, &str, Vec<&str>)> = vec![
+    // Name, the headers that differ, what the door says, and the problems.
+    type Row<'a> = (&'a str, Vec<(&'a str, String)>, &'a str, Vec<&'a str>);
+    let rows: Vec<Row<'_>> = vec![
         ("nothing", vec![], "signature_missing", vec!["header_missing", "header_missing", "header_missing"]),
         (
             "timestamp",
