@@ -6,21 +6,20 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
+mod attribution;
 mod audit;
 mod bulk;
+mod concurrency;
+mod dice;
 mod erasure;
 mod everything;
+mod explain;
 mod export_columns;
 mod export_http;
 mod export_s3;
-mod explain;
 mod exports;
 mod isolation;
 mod limits;
-mod attribution;
-mod concurrency;
-mod dice;
-mod exports;
 mod model;
 mod money;
 mod openapi;
@@ -30,7 +29,6 @@ mod report_http;
 mod reports;
 mod routes;
 mod secrets;
-#[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
 mod setup;
 mod source_test;
