@@ -9,10 +9,10 @@
 mod audit;
 mod erasure;
 mod everything;
+mod explain;
 mod export_columns;
 mod export_http;
 mod export_s3;
-mod explain;
 mod exports;
 mod isolation;
 mod limits;
