@@ -6,25 +6,26 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
+mod attribution;
 mod audit;
 mod bulk;
+mod concurrency;
+mod delivery;
+mod dice;
 mod erasure;
 mod everything;
+mod explain;
 mod export_columns;
 mod export_http;
 mod export_s3;
-mod explain;
 mod exports;
 mod isolation;
 mod limits;
-mod attribution;
-mod concurrency;
-mod dice;
-mod exports;
 mod model;
 mod money;
 mod openapi;
 mod permissions;
+mod publish;
 mod report_answers;
 mod report_http;
 mod reports;
