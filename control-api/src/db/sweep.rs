@@ -194,26 +194,22 @@ pub async fn waiting(db: impl PgExecutor<'_>, places: &[Place]) -> sqlx::Result<
 /// The database's.
 pub async fn raise(db: &mut PgConnection, place: &Place, held: i64) -> sqlx::Result<()> {
     match place.link_id {
-        Some(link) => {
-            sqlx::query!(
-                "update links set record_version = greatest(record_version, $3) + 1 where workspace_id = $1 and id = $2",
-                place.workspace_id,
-                link,
-                held,
-            )
-            .execute(db)
-            .await?
-        }
-        None => {
-            sqlx::query!(
-                "update domains set record_version = greatest(record_version, $3) + 1 where workspace_id = $1 and id = $2",
-                place.workspace_id,
-                place.domain_id,
-                held,
-            )
-            .execute(db)
-            .await?
-        }
+        Some(link) => sqlx::query!(
+            "update links set record_version = greatest(record_version, $3) + 1 where workspace_id = $1 and id = $2",
+            place.workspace_id,
+            link,
+            held,
+        )
+        .execute(db)
+        .await?,
+        None => sqlx::query!(
+            "update domains set record_version = greatest(record_version, $3) + 1 where workspace_id = $1 and id = $2",
+            place.workspace_id,
+            place.domain_id,
+            held,
+        )
+        .execute(db)
+        .await?,
     };
     Ok(())
 }

@@ -64,7 +64,8 @@ struct Read {
 
 impl Kv {
     pub(super) fn open(config: &KvConfig, db: &PgPool, http: &reqwest::Client) -> anyhow::Result<Self> {
-        let wanted = |value: &Option<String>, name| value.clone().with_context(|| format!("NIM_PUBLISHER=kv needs {name}"));
+        let wanted =
+            |value: &Option<String>, name| value.clone().with_context(|| format!("NIM_PUBLISHER=kv needs {name}"));
         let account = wanted(&config.kv_account_id, "NIM_KV_ACCOUNT_ID")?;
         let id = wanted(&config.kv_namespace_id, "NIM_KV_NAMESPACE_ID")?;
         let token = config.kv_token.as_ref().context("NIM_PUBLISHER=kv needs NIM_KV_TOKEN")?.reveal().to_owned();

@@ -118,9 +118,14 @@ mod tests {
             let failure = Failure { why: anyhow::anyhow!("no"), pause: pause.map(Duration::from_secs) };
             back_off(&[Leased { place, version: 1, attempts }], &failure, Duration::from_secs(longest))
         };
-        for (attempts, pause, longest, seconds) in
-            [(1, None, 2, 0.5), (3, None, 2, 2.0), (9, None, 2, 2.0), (5, None, 60, 8.0), (40, None, 60, 60.0), (1, Some(90), 60, 90.0)]
-        {
+        for (attempts, pause, longest, seconds) in [
+            (1, None, 2, 0.5),
+            (3, None, 2, 2.0),
+            (9, None, 2, 2.0),
+            (5, None, 60, 8.0),
+            (40, None, 60, 60.0),
+            (1, Some(90), 60, 90.0),
+        ] {
             assert!((failed(attempts, pause, longest) - seconds).abs() < 1e-9, "{attempts} {pause:?} {longest}");
         }
     }

@@ -114,7 +114,14 @@ async fn page(
             db::sweep::finish(&app.db, round.counts, interval).await?;
             let Counts { compared, missing, behind, ahead, different } = round.counts;
             if missing + behind + ahead + different > 0 {
-                tracing::warn!(compared, missing, behind, ahead, different, "the edge's store differed and is repaired");
+                tracing::warn!(
+                    compared,
+                    missing,
+                    behind,
+                    ahead,
+                    different,
+                    "the edge's store differed and is repaired"
+                );
             }
             return Ok(Ok(None));
         }

@@ -98,8 +98,12 @@ async fn it_is_the_operators(pool: PgPool) {
     let service = Service::start(&pool).await;
     let team = service.team().await;
     team.get("/v1/admin/delivery").await.expect_problem(401, "unauthorized");
-    for query in ["?from=yesterday", "?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", "?hour=1",
-        "?from=2026-01-01T00:00:00Z&to=2026-02-02T00:00:00Z"] {
+    for query in [
+        "?from=yesterday",
+        "?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z",
+        "?hour=1",
+        "?from=2026-01-01T00:00:00Z&to=2026-02-02T00:00:00Z",
+    ] {
         let answer = service.ask(OPERATOR, Method::GET, &format!("/v1/admin/delivery{query}"), None).await;
         answer.expect_problem(422, "validation_failed");
     }
