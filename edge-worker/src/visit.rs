@@ -5,10 +5,11 @@ use shared::redirect::{self, Unavailable};
 use crate::{
     answer,
     config::Config,
+    doors,
     facts::{Address, Facts},
     isolate::Isolate,
     lookup::{Lookup, Unreachable},
-    replicate, respond,
+    respond,
     route::Route,
     runtime::{self, Env, Request, Thrown},
 };
@@ -19,7 +20,7 @@ pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &
     let Some(address) = Address::of(facts.url) else { return Ok(respond::not_found()) };
     let lookup = Lookup { env, config };
     let link = match Route::of(&facts, &address, config.takes_pushes) {
-        Route::Push => return replicate::answer(request, facts.method, env, config).await,
+        Route::Door => return doors::answer(request, facts.method, address.path, env, config).await,
         Route::Robots => return Ok(respond::robots()),
         Route::Nothing => return Ok(respond::not_found()),
         Route::OtherMethod => return Ok(respond::method_not_allowed("GET, HEAD")),
