@@ -31,8 +31,19 @@ const DATA_KEYS: &str = "1:data-data-data-data-data-data-data";
 /// What differs between stages.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Whether a worker is needed.
-    pub edge: bool,
+    /// Which worker is needed.
+    pub edge: Edge,
+}
+
+/// A worker on a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// None.
+    Absent,
+    /// The worker as it is deployed.
+    Real,
+    /// The same, at bindings that can be made to fail: [`Stack::fail`].
+    Faulty,
 }
 
 /// A running stage. Everything on it ends with it.
@@ -49,6 +60,8 @@ pub struct Stack {
     folder: PathBuf,
     control: Option<Child>,
     _edge: Option<Child>,
+    /// Where a faulty worker is told what fails.
+    faults_url: String,
 }
 
 impl Stack {
@@ -57,7 +70,7 @@ impl Stack {
     /// # Panics
     /// Where it can't be set.
     pub async fn start() -> Self {
-        Self::with(Options { edge: true }).await
+        Self::with(Options { edge: Edge::Real }).await
     }
 
     /// A stage without what a story doesn't need.
@@ -89,11 +102,20 @@ impl Stack {
             database_url,
             control: None,
             _edge: None,
+            faults_url: String::new(),
         };
         std::fs::create_dir_all(&stack.folder)?;
-        let edge = async { if options.edge { edge(&stack.api_url, edge_port).await.map(Some) } else { Ok(None) } };
+        let edge = async {
+            match options.edge {
+                Edge::Absent => Ok(None),
+                kind => edge(&stack.api_url, edge_port, kind).await.map(Some),
+            }
+        };
         let (edge, control) = tokio::join!(edge, stack.spawn_control());
-        (stack._edge, stack.control) = (edge?, Some(control?));
+        stack.control = Some(control?);
+        if let Some((child, faults_url)) = edge? {
+            (stack._edge, stack.faults_url) = (Some(child), faults_url);
+        }
         Ok(stack)
     }
 
@@ -145,6 +167,51 @@ impl Stack {
     #[must_use]
     pub fn operator_key(&self) -> &'static str {
         OPERATOR_KEY
+    }
+
+    /// Makes bindings of a [faulty](Edge::Faulty) worker fail, as `edge-worker/local/faulty.mjs` says; what is not named
+    /// works again.
+    ///
+    /// # Panics
+    /// Where the worker has no such door.
+    pub async fn fail(&self, faults: &Value) {
+        let answer = self.http.put(&self.faults_url).body(faults.to_string()).send().await.expect("a faulty worker");
+        assert!(answer.status().is_success());
+    }
+
+    /// Runs the worker's minutely job now.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub async fn run_cron(&self) {
+        let url = format!("{}/cdn-cgi/local/scheduled", self.edge_url);
+        let answer = self.http.get(url).send().await.expect("the worker answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    /// What became of the clicks of the last day, as the operator is told.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn delivery(&self) -> Value {
+        let request = self.http.get(format!("{}/v1/admin/delivery", self.api_url)).bearer_auth(OPERATOR_KEY);
+        Answer::of(request.send().await.expect("control-api answers")).await.expect(200)
+    }
+
+    /// A request of the control plane to the worker, signed by it.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn as_control(&self, path: &str, body: &Value) -> Answer {
+        let (ring, body) = (edge_secrets(), body.to_string().into_bytes());
+        let request = internal::Request { method: "POST", target: path, body: &body };
+        let (timestamp, signature) = internal::sign(&ring, Direction::ControlToEdge, request, now());
+        let request = self
+            .http
+            .post(format!("{}{path}", self.edge_url))
+            .header(internal::TIMESTAMP_HEADER, timestamp)
+            .header(internal::SIGNATURE_HEADER, signature);
+        Answer::of(request.body(body).send().await.expect("the worker answers")).await
     }
 
     /// A request with the operator's key.
@@ -212,7 +279,7 @@ impl Sender {
     /// # Panics
     /// Never: the ring is well-formed.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> reqwest::Result<reqwest::Response> {
-        let ring: KeyRing = EDGE_SECRETS.parse().expect("a ring");
+        let ring = edge_secrets();
         let request = internal::Request { method: "POST", target: path, body: &body };
         let (timestamp, signature) = internal::sign(&ring, Direction::EdgeToControl, request, now());
         self.http
@@ -225,11 +292,17 @@ impl Sender {
     }
 }
 
-async fn edge(api_url: &str, port: u16) -> anyhow::Result<Child> {
+fn edge_secrets() -> KeyRing {
+    EDGE_SECRETS.parse().expect("a ring")
+}
+
+/// A worker, and where it is told what fails.
+async fn edge(api_url: &str, port: u16, kind: Edge) -> anyhow::Result<(Child, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut child = Command::new(variable("NIM_NODE")?)
         .arg(root.join("edge-worker/local/serve.mjs"))
         .args(["--port", &port.to_string(), "--cf", r#"{"country":"JP","region":"Tokyo","city":"Tokyo","colo":"NRT"}"#])
+        .args((kind == Edge::Faulty).then_some("--faults"))
         .env("CONTROL_API_URL", api_url)
         .env("TOKEN_SECRETS", TOKEN_SECRETS)
         .env("EDGE_SECRETS", EDGE_SECRETS)
@@ -241,10 +314,15 @@ async fn edge(api_url: &str, port: u16) -> anyhow::Result<Child> {
         .spawn()
         .context("starting the worker (NIM_NODE)")?;
     let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+    let mut faults_url = String::new();
     while let Some(line) = lines.next_line().await? {
-        if line.starts_with("ready ") {
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok(child);
+        match line.split_once(' ') {
+            Some(("faults", url)) => url.clone_into(&mut faults_url),
+            Some(("ready", _)) => {
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Ok((child, faults_url));
+            }
+            _ => {}
         }
     }
     bail!("the worker ended before it was ready; set NIM_LOG=info to see why")

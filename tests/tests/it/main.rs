@@ -3,6 +3,7 @@
 mod delivery;
 mod documents;
 mod doors;
+mod faults;
 mod history;
 mod main_job;
 mod wrangler;
