@@ -44,6 +44,8 @@ pub enum Edge {
     Real,
     /// The same, at bindings that can be made to fail: [`Stack::fail`].
     Faulty,
+    /// The same in plain workerd, as without Cloudflare.
+    SelfHosted,
 }
 
 /// A running stage. Everything on it ends with it.
@@ -59,7 +61,7 @@ pub struct Stack {
     database_url: String,
     folder: PathBuf,
     control: Option<Child>,
-    _edge: Option<Child>,
+    edge: Option<Child>,
     /// Where a faulty worker is told what fails.
     faults_url: String,
 }
@@ -101,20 +103,24 @@ impl Stack {
             folder: std::env::temp_dir().join(&name),
             database_url,
             control: None,
-            _edge: None,
+            edge: None,
             faults_url: String::new(),
         };
         std::fs::create_dir_all(&stack.folder)?;
         let edge = async {
             match options.edge {
-                Edge::Absent => Ok(None),
+                // It starts at once, and needs nothing to be ready.
+                Edge::Absent | Edge::SelfHosted => Ok(None),
                 kind => edge(&stack.api_url, edge_port, kind).await.map(Some),
             }
         };
         let (edge, control) = tokio::join!(edge, stack.spawn_control());
         stack.control = Some(control?);
         if let Some((child, faults_url)) = edge? {
-            (stack._edge, stack.faults_url) = (Some(child), faults_url);
+            (stack.edge, stack.faults_url) = (Some(child), faults_url);
+        }
+        if options.edge == Edge::SelfHosted {
+            stack.start_edge().await?;
         }
         Ok(stack)
     }
@@ -167,6 +173,49 @@ impl Stack {
     #[must_use]
     pub fn operator_key(&self) -> &'static str {
         OPERATOR_KEY
+    }
+
+    /// The folder that a [self-hosted](Edge::SelfHosted) worker stores in.
+    #[must_use]
+    pub fn edge_folder(&self) -> PathBuf {
+        self.folder.join("edge")
+    }
+
+    /// Kills a [self-hosted](Edge::SelfHosted) worker with SIGKILL and starts it again, on the same address and folder.
+    ///
+    /// # Panics
+    /// Where it doesn't start.
+    pub async fn restart_edge(&mut self) {
+        let mut child = self.edge.take().expect("the worker is running");
+        child.kill().await.expect("SIGKILL can be sent");
+        self.start_edge().await.expect("the worker starts again");
+    }
+
+    async fn start_edge(&mut self) -> anyhow::Result<()> {
+        let folder = self.edge_folder();
+        std::fs::create_dir_all(&folder)?;
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge-worker/self-hosted/workerd.capnp");
+        let listen = self.edge_url.trim_start_matches("http://");
+        let child = Command::new(variable("NIM_WORKERD")?)
+            .arg("serve")
+            .arg(config)
+            .args(["--socket-addr", &format!("http={listen}")])
+            .args(["--directory-path", &format!("disk={}", folder.display())])
+            .env("CONTROL_API_URL", &self.api_url)
+            .env("TOKEN_SECRETS", TOKEN_SECRETS)
+            .env("EDGE_SECRETS", EDGE_SECRETS)
+            .stdin(Stdio::null())
+            .stderr(if std::env::var_os("NIM_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting workerd (NIM_WORKERD)")?;
+        self.edge = Some(child);
+        eventually("workerd to answer", || async {
+            let answer = self.http.get(format!("{}/robots.txt", self.edge_url)).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        Ok(())
     }
 
     /// Makes bindings of a [faulty](Edge::Faulty) worker fail, as `edge-worker/local/faulty.mjs` says; what is not named

@@ -6,4 +6,5 @@ mod doors;
 mod faults;
 mod history;
 mod main_job;
+mod self_hosted;
 mod wrangler;
