@@ -12,6 +12,9 @@ export const readThrough = async (env, key) => env.LINKS.get(key, "text");
 
 export const write = async (env, key, text) => env.LINKS.put(key, text);
 
+/** Counts one for a key, and tells whether it is one too many; never, where nothing limits that. */
+export const exceeds = async (env, key) => env.SCANS !== undefined && !(await env.SCANS.limit({ key })).success;
+
 /** Puts a text into the spool, for so many seconds. A store that hangs is as good as one that refuses. */
 export const spool = async (env, key, text, expirationTtl) => within(5_000, env.SPOOL.put(key, text, { expirationTtl }));
 

@@ -26,6 +26,8 @@ extern "C" {
     #[wasm_bindgen(catch)]
     async fn send(method: &str, url: &str, headers: &str, body: Option<&str>, limit: u32) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
+    async fn exceeds(env: &Env, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
     async fn spool(env: &Env, key: &str, text: &str, seconds: u32) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
     async fn spooled(env: &Env, limit: u32, cursor: &str) -> Result<JsValue, JsValue>;
@@ -90,6 +92,11 @@ impl Env {
     /// The text that the store has under a key now.
     pub(crate) async fn read_through(&self, key: &str) -> Result<Option<String>> {
         Ok(read_through(self, key).await?.as_string())
+    }
+
+    /// Counts one for a key, and tells whether it is one too many; never, where nothing limits that.
+    pub(crate) async fn exceeds(&self, key: &str) -> Result<bool> {
+        Ok(exceeds(self, key).await?.is_truthy())
     }
 
     /// Puts a text into the spool, for so many seconds.

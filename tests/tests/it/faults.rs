@@ -201,3 +201,26 @@ async fn the_doors_ask_for_a_signature() {
     assert_eq!(stack.as_control("/_nim/drain", &json!({})).await.expect(200), json!({"left": false}));
     assert_eq!(stack.as_control("/_nim/nothing", &json!({})).await.status, 404);
 }
+
+/// Whoever tries addresses that nobody knows is told to stop; links that are known go on, for them too.
+#[tokio::test]
+async fn a_scan_is_limited_and_no_known_link_is() {
+    let stack = Stack::start().await;
+    let team = stack.team().await;
+    let (host, _) = team.campaign().await;
+    eventually("the records to be published", || async { (queued_records(&stack).await == 0).then_some(()) }).await;
+    let visit = async |slug: &str| {
+        let request = stack.http.get(format!("{}/{slug}", stack.edge_url)).header("host", &host);
+        request.header("cf-connecting-ip", "203.0.113.7").send().await.expect("the worker answers")
+    };
+    // wrangler.toml allows 120 a minute; a minute may turn in between.
+    let mut answer = visit("scan-0").await;
+    for n in 1..300 {
+        if answer.status() != 404 {
+            break;
+        }
+        answer = visit(&format!("scan-{n}")).await;
+    }
+    assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (429, true));
+    assert_eq!(visit("nomura").await.status(), 302);
+}

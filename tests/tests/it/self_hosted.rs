@@ -18,7 +18,12 @@ async fn a_machine_of_ones_own_does_without_a_queue() {
             json!({"event_id": "1", "type": "sale", "nim_ct": redirect.token, "amount_minor": 100, "currency": "EUR"});
         source.accepted(sale).await;
         assert_eq!(team.traffic_of(1).await["groups"][0]["label"], "Nomura");
-        assert_eq!(team.report("conversions", "link").await["groups"][0]["key"], text(&link, "/id"));
+        // The sale may have come before its click.
+        eventually("the sale to be attributed", || async {
+            let report = team.report("conversions", "link").await;
+            (report["groups"][0]["key"] == text(&link, "/id")).then_some(())
+        })
+        .await;
         // What the centre pushes is on the disk, not only in memory.
         eventually("the records to be published", || async {
             let left: i64 = sqlx::query_scalar("select count(*) from outbox").fetch_one(&stack.db).await.ok()?;
