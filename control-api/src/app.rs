@@ -10,7 +10,12 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{config::Config, http::limits::Limits, time::Ambient};
+use crate::{
+    config::Config,
+    http::limits::Limits,
+    publish::{self, Publisher},
+    time::Ambient,
+};
 
 /// How long a transaction that writes may take. `as_of` relies on it: what was begun this long ago is visible
 /// or gone.
@@ -32,8 +37,8 @@ pub struct Inner {
     pub ambient: Ambient,
     /// Where exports are written, and below which path.
     pub exports: (Arc<dyn ObjectStore>, Path),
-    /// For requests to the worker.
-    pub http: reqwest::Client,
+    /// The way into the edge's store; `None` where nothing is published.
+    pub publisher: Option<Arc<dyn Publisher>>,
     /// How often callers may ask this instance.
     pub limits: Limits,
 }
@@ -72,8 +77,9 @@ impl App {
         let exports = open_store(&config)?;
         let http =
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
+        let publisher = publish::open(&config, &db, &http, &ambient)?;
         let limits = Limits::new(&config);
-        Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, http, limits })))
+        Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, publisher, limits })))
     }
 }
 

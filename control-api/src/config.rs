@@ -39,13 +39,22 @@ pub struct Config {
     #[arg(long, env = "EDGE_SECRETS", hide_env_values = true)]
     pub edge_secrets: KeyRing,
 
-    /// How records reach the edge: `push` signs them to the worker's `/_nim/replicate`, `off` leaves them in the outbox
+    /// How records reach the edge: `kv` by Cloudflare's API, `push` signs them to the worker's `/_nim/replicate`, `off`
+    /// leaves them in the outbox
     #[arg(long, env = "NIM_PUBLISHER", default_value = "push")]
     pub publisher: PublisherKind,
 
     /// Base URL of the worker, for `push`
     #[arg(long, env = "NIM_EDGE_URL", default_value = "http://127.0.0.1:8787")]
     pub edge_url: Url,
+
+    /// Cloudflare's KV, for `kv`
+    #[command(flatten)]
+    pub kv: KvConfig,
+
+    /// Minutes from one comparison of the edge's store with the database to the next; 0 compares never
+    #[arg(long, env = "NIM_SWEEP_MINUTES", default_value_t = 60)]
+    pub sweep_minutes: u32,
 
     /// Where exports are written: `file:///var/lib/nimriz/exports`, `s3://bucket/prefix` or `gs://bucket/prefix`
     #[arg(long, env = "NIM_EXPORT_URL")]
@@ -77,9 +86,58 @@ pub struct Config {
     pub forwarded_hops: u8,
 }
 
+/// Where the records are at Cloudflare.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_field_names, reason = "they are named as on the command line")]
+pub struct KvConfig {
+    /// Cloudflare account, for `kv`
+    #[arg(long, env = "NIM_KV_ACCOUNT_ID", required_if_eq("publisher", "kv"))]
+    pub kv_account_id: Option<String>,
+
+    /// KV namespace that the worker binds as LINKS, for `kv`
+    #[arg(long, env = "NIM_KV_NAMESPACE_ID", required_if_eq("publisher", "kv"))]
+    pub kv_namespace_id: Option<String>,
+
+    /// API token that may edit Workers KV, for `kv`
+    #[arg(long, env = "NIM_KV_TOKEN", hide_env_values = true, required_if_eq("publisher", "kv"))]
+    pub kv_token: Option<ApiToken>,
+
+    /// Base URL of Cloudflare's API
+    #[arg(long, env = "NIM_KV_API_URL", default_value = "https://api.cloudflare.com/client/v4")]
+    pub kv_api_url: Url,
+}
+
+/// A token for somebody else's API; printed nowhere.
+#[derive(Clone)]
+pub struct ApiToken(String);
+
+impl ApiToken {
+    /// The token, for the one request that carries it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for ApiToken {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+impl std::fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiToken")
+    }
+}
+
 /// How records reach the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PublisherKind {
+    /// Cloudflare's KV API.
+    Kv,
     /// Signed push to the worker.
     Push,
     /// Not at all.

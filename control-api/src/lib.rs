@@ -7,8 +7,8 @@
 //! - [`db`] holds SQL, and always takes the workspace.
 //!
 //! Beside them: [`http`] (what stands between the wire and a handler), [`work`] (what runs without a
-//! request: replication, folding of rollups, exports, late attribution, upkeep), [`error`] (every failure and
-//! its answer).
+//! request: replication, its sweep, folding of rollups, exports, late attribution, upkeep), [`publish`] (the ways
+//! into the edge's store), [`error`] (every failure and its answer).
 
 pub mod app;
 pub mod config;
@@ -17,6 +17,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod openapi;
+pub mod publish;
 pub mod router;
 pub mod routes;
 pub mod seal;

@@ -30,7 +30,8 @@ enum Command {
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: String,
     },
-    /// Queues every edge record for publication again, to rebuild the edge's store from scratch
+    /// Raises every edge record above what the edge may hold and queues it for publication, to rebuild the edge's store
+    /// from scratch or after the database was restored to an earlier moment
     Republish {
         /// Postgres, for example `postgres://user:password@host/database`
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
@@ -72,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Republish { database_url } => {
             telemetry::start(cli.log_format);
             let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
-            let keys = control_api::db::outbox::enqueue_all(&pool).await?;
+            let keys = control_api::db::outbox::raise_and_enqueue_all(&pool).await?;
             tracing::info!(keys, "queued for publication; any running control-api publishes them");
             Ok(())
         }

@@ -43,6 +43,7 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(routes::reports::router())
         .merge(routes::exports::router())
         .merge(routes::audit::router())
+        .merge(routes::delivery::router())
         .merge(routes::system::router())
 }
 

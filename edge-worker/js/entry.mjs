@@ -30,7 +30,12 @@ export default {
 
   queue(batch, env) {
     if (trap) revive();
-    return wasm.consume(batch.messages, env);
+    return wasm.consume(batch.messages, batch.queue, env);
+  },
+
+  async scheduled(_controller, env) {
+    if (trap) revive();
+    kept = await wasm.drain(env);
   },
 };
 
@@ -138,16 +143,38 @@ function redirect(packed, env, ctx) {
   });
 }
 
-/** Gives a click to the queue; what the queue refuses goes to the centre directly. */
+// Whether the module keeps clicks that nobody has taken yet.
+let kept = false;
+
+/** Gives a click to a queue; what the queue refuses goes to the centre directly, or into the spool. */
 function handOver(click, env, ctx) {
+  const refused = async (error) => {
+    if (trap) revive();
+    kept = true;
+    kept = await wasm.rescue(click, error === undefined ? "" : String(error), env);
+  };
+  const queue = queueOf(env);
   try {
-    ctx.waitUntil(env.CLICKS.send(click, TEXT).then(undefined, (error) => refused(error, click, env)));
+    ctx.waitUntil(queue === undefined ? refused() : queue.send(click, TEXT).then(undefined, refused));
   } catch (error) {
-    ctx.waitUntil(refused(error, click, env));
+    ctx.waitUntil(refused(error));
   }
+  if (kept) ctx.waitUntil(again(env));
 }
 
-function refused(error, click, env) {
+/** Tries once more to be rid of what is kept. */
+async function again(env) {
   if (trap) revive();
-  return wasm.rescue(click, String(error), env);
+  kept = await wasm.hand_over(env);
+}
+
+let queues;
+
+/** One of the queues: CLICKS, and as many of CLICKS_1, CLICKS_2 and so on as are bound without a gap. */
+function queueOf(env) {
+  if (queues === undefined) {
+    queues = [];
+    for (let name = "CLICKS"; env[name] !== undefined; name = `CLICKS_${queues.length}`) queues.push(env[name]);
+  }
+  return queues.length > 1 ? queues[(Math.random() * queues.length) | 0] : queues[0];
 }

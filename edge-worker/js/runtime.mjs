@@ -12,6 +12,24 @@ export const readThrough = async (env, key) => env.LINKS.get(key, "text");
 
 export const write = async (env, key, text) => env.LINKS.put(key, text);
 
+/** Counts one for a key, and tells whether it is one too many; never, where nothing limits that. */
+export const exceeds = async (env, key) => env.SCANS !== undefined && !(await env.SCANS.limit({ key })).success;
+
+/** Puts a text into the spool, for so many seconds. A store that hangs is as good as one that refuses. */
+export const spool = async (env, key, text, expirationTtl) => within(5_000, env.SPOOL.put(key, text, { expirationTtl }));
+
+/** A page of the spool's keys: the cursor behind which there are more, or an empty line; then a key per line. */
+export async function spooled(env, limit, cursor) {
+  const page = await within(10_000, env.SPOOL.list({ limit, cursor: cursor || undefined }));
+  return [page.list_complete ? "" : page.cursor, ...page.keys.map((key) => key.name)].join("\n");
+}
+
+export const unspool = async (env, key) => within(10_000, env.SPOOL.get(key, "text"));
+
+export const unspooled = async (env, key) => within(10_000, env.SPOOL.delete(key));
+
+export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
 /** Sends a request; resolves to its status, a newline and its body. */
 export async function send(method, url, headers, body, limit) {
   const response = await fetch(url, {

@@ -5,15 +5,20 @@
 // the visitor's `request.cf`. Nothing here is deployed, and no rule of the product belongs here.
 //
 //   node edge-worker/local/serve.mjs [--port 8787] [--host 127.0.0.1] [--persist DIR] [--cf JSON]
-//                                    [--var NAME=VALUE]...
+//                                    [--var NAME=VALUE]... [--faults]
 //
 // Secrets come from the environment (TOKEN_SECRETS, EDGE_SECRETS), so that they are not in the process
 // list; CONTROL_API_URL may too. `--port 0` takes a free port. Without `--persist` storage lasts as long
 // as the process. A single request may bring its own `request.cf` as JSON in the header `MF-CF-Blob`.
 //
+// With `--faults` the worker's bindings can be made to fail, by a door of this host that the worker knows nothing of:
+// `faults http://HOST:PORT` is printed before the ready line, and takes `PUT /` with `{"links", "spool", "queue",
+// "centre"}`, each absent or one of the faults that `faulty.mjs` names.
+//
 // Prints `ready http://HOST:PORT` on stdout when serving; everything else goes to stderr. Ends on SIGTERM,
 // on SIGINT and when stdin closes, so that a starter that was killed leaves no runtime behind.
 
+import { createServer } from "node:http";
 import { enableCompileCache } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,6 +33,7 @@ const { values: args } = parseArgs({
     persist: { type: "string" },
     cf: { type: "string", default: "{}" },
     var: { type: "string", multiple: true, default: [] },
+    faults: { type: "boolean", default: false },
   },
 });
 
@@ -44,7 +50,7 @@ process.env.WRANGLER_LOG ??= "error";
 process.env.WRANGLER_SEND_METRICS = "false";
 process.env.CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV = "false";
 const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
-const { convertV4MiniflareOptions, Log, LogLevel, Miniflare } = await import("miniflare");
+const { convertV4MiniflareOptions, Log, LogLevel, Miniflare, Response } = await import("miniflare");
 
 /** Everything miniflare says belongs on stderr: stdout carries the ready line alone. */
 class StderrLog extends Log {
@@ -72,6 +78,25 @@ const build = path.dirname(path.resolve(root, main));
 // The rules describe files for the upload; here the two modules are named outright.
 const { modulesRules: _unused, ...described } = workerOptions;
 
+const modules = [
+  { type: "ESModule", path: path.join(build, "worker.mjs") },
+  { type: "CompiledWasm", path: path.join(build, "worker.wasm") },
+];
+
+/** What fails now, by the name of what fails. */
+let faults = {};
+if (args.faults) {
+  modules.unshift({ type: "ESModule", path: path.join(root, "edge-worker/local/faulty.mjs") });
+  const door = createServer(async (request, response) => {
+    const chunks = await request.toArray();
+    faults = JSON.parse(Buffer.concat(chunks).toString());
+    response.end();
+  });
+  await new Promise((resolve) => door.listen(0, args.host, resolve));
+  process.stdout.write(`faults http://${args.host}:${door.address().port}\n`);
+}
+const askFaults = async (request) => new Response(faults[new URL(request.url).pathname.slice(1)] ?? "");
+
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
     host: args.host,
@@ -89,11 +114,9 @@ const miniflare = new Miniflare(
       {
         ...described,
         name: "edge",
-        modulesRoot: build,
-        modules: [
-          { type: "ESModule", path: path.join(build, "worker.mjs") },
-          { type: "CompiledWasm", path: path.join(build, "worker.wasm") },
-        ],
+        modulesRoot: path.join(root, "edge-worker"),
+        modules,
+        serviceBindings: args.faults ? { FAULTS: askFaults } : {},
         bindings: { ...described.bindings, ...overrides() },
       },
     ],

@@ -45,7 +45,9 @@ pub(crate) fn redirect(
     let key = keys.of(link.workspace, &config.token_secrets);
     let random = isolate.random.borrow_mut().draw();
     match redirect::decide((link, stored.version), visit, now, random, key) {
-        Decision::Redirect { location, click } => {
+        Decision::Redirect { location, mut click } => {
+            let number = || isolate.random.borrow_mut().number();
+            click.minted = Some(isolate.mint.borrow_mut().next(now, number));
             out.push_str(&location);
             out.push('\n');
             click.write_json(out);

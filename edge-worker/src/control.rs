@@ -13,8 +13,6 @@ use crate::{
 
 /// A visitor waits for a fill.
 const FILL_TIMEOUT_MILLIS: u32 = 3_000;
-/// Nobody waits for a batch.
-const CLICKS_TIMEOUT_MILLIS: u32 = 15_000;
 
 /// Why the control plane gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +35,11 @@ pub(crate) async fn fill(config: &Config, host: &str, slug: &str) -> Result<Fill
     Ok(serde_json::from_str(&answer)?)
 }
 
-/// Hands over clicks. Success means that each is stored or counted as rejected.
-pub(crate) async fn clicks(config: &Config, batch: &Batch<'_>) -> Result<(), Failure> {
+/// Hands over clicks within `limit` milliseconds. Success means that each is stored or counted as rejected.
+pub(crate) async fn clicks(config: &Config, batch: &Batch<'_>, limit: u32) -> Result<(), Failure> {
     let body = serde_json::to_string(batch)?;
     // The receipt says the same as the status.
-    send(config, "POST", "/internal/v1/clicks", Some(&body), CLICKS_TIMEOUT_MILLIS).await?;
+    send(config, "POST", "/internal/v1/clicks", Some(&body), limit).await?;
     Ok(())
 }
 

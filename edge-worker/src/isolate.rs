@@ -10,7 +10,7 @@ use std::{
 };
 
 use shared::{
-    KeyRing,
+    KeyRing, Millis,
     id::WorkspaceId,
     record::{DomainRecord, LinkRecord},
     token::TokenKey,
@@ -20,7 +20,9 @@ use crate::{
     cache::{Absent, Memory},
     config::{Config, ConfigError},
     gate::Gate,
+    keep::Keep,
     mailbox::Mailbox,
+    mint::Mint,
     random::Random,
     runtime::Env,
 };
@@ -47,8 +49,11 @@ pub(crate) struct Isolate {
     pub(crate) token_keys: RefCell<TokenKeys>,
     pub(crate) random: RefCell<Random>,
     pub(crate) mailbox: Mailbox,
-    /// Clicks that nobody would take.
-    pub(crate) lost: Cell<u64>,
+    pub(crate) mint: RefCell<Mint>,
+    /// Clicks that nobody has taken yet.
+    pub(crate) keep: RefCell<Keep>,
+    /// Until when the centre is not asked to take clicks directly.
+    pub(crate) centre_away_until: Cell<Option<Millis>>,
 }
 
 thread_local! {
@@ -61,7 +66,9 @@ thread_local! {
         token_keys: RefCell::default(),
         random: RefCell::default(),
         mailbox: Mailbox::default(),
-        lost: Cell::new(0),
+        mint: RefCell::default(),
+        keep: RefCell::default(),
+        centre_away_until: Cell::new(None),
     };
 }
 

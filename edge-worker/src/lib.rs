@@ -9,28 +9,34 @@
 //! A request comes in through `js/entry.mjs`, which packs its facts into one string, and takes one of two ways:
 //! - [`hot`]: the link is in memory and fresh. One call in, one packed redirect out, nothing to wait for.
 //! - [`visit`]: anything else. [`visit::answer`](visit) looks through the tiers ([`lookup`]), answers pages and
-//!   other methods ([`respond`]), and takes pushed records ([`replicate`]).
+//!   other methods ([`respond`]), and opens the control plane's own doors ([`doors`]).
 //!
-//! The entry makes the response and gives the click to the queue; [`rescue`] takes clicks that the queue refused.
-//! Its other end is [`consume`].
+//! The entry makes the response and gives the click to the queue, whose other end is [`consume`]. [`rescue`] takes
+//! clicks that the queue refused, and [`spool`] what the centre didn't take either. [`deliver`] is how all three hand
+//! clicks to the centre.
 
 mod answer;
 mod cache;
 mod config;
 mod consume;
 mod control;
+mod deliver;
+mod doors;
 mod facts;
 mod gate;
 mod isolate;
+mod keep;
 mod log;
 mod lookup;
 pub mod mailbox;
+mod mint;
 mod random;
 mod replicate;
 mod rescue;
 mod respond;
 mod route;
 mod runtime;
+mod spool;
 mod visit;
 
 use std::rc::Rc;
@@ -63,18 +69,36 @@ pub async fn visit(request: Request, facts: String, env: Env) -> String {
     })
 }
 
-/// Takes a click that the queue refused, for the reason `why`.
+/// Takes a click that the queue refused, for the reason `why`. Answers whether any are kept in memory.
 #[wasm_bindgen]
-pub async fn rescue(click: String, why: String, env: Env) {
-    rescue::click(&click, &why, settings(&env).as_deref()).await;
+pub async fn rescue(click: String, why: String, env: Env) -> bool {
+    rescue::click(click, &why, &env, settings(&env).as_deref()).await
 }
 
-/// Delivers a batch of the click queue.
+/// Tries again to hand over what is kept in memory. Answers whether any is left.
 #[wasm_bindgen]
-pub async fn consume(messages: Vec<consume::Message>, env: Env) {
+pub async fn hand_over(env: Env) -> bool {
     match settings(&env) {
-        Some(config) => consume::batch(&messages, &config).await,
-        None => consume::postpone(&messages, "the worker is misconfigured"),
+        Some(config) => rescue::hand_over(&env, &config).await,
+        None => true,
+    }
+}
+
+/// The minutely job: empties the spool. Answers whether any clicks are kept in memory.
+#[wasm_bindgen]
+pub async fn drain(env: Env) -> bool {
+    match settings(&env) {
+        Some(config) => spool::drain(&env, &config).await,
+        None => true,
+    }
+}
+
+/// Delivers a batch of a click queue.
+#[wasm_bindgen]
+pub async fn consume(messages: Vec<consume::Message>, queue: String, env: Env) {
+    match settings(&env) {
+        Some(config) => consume::batch(&messages, &queue, &config).await,
+        None => consume::postpone(&messages.iter().collect::<Vec<_>>(), &queue, "the worker is misconfigured"),
     }
 }
 

@@ -30,11 +30,18 @@ const KV_TIMEOUT: u32 = 2_000;
 pub(crate) struct Lookup<'a> {
     pub(crate) env: &'a Env,
     pub(crate) config: &'a Config,
+    /// Whose look-ups of what nobody knows are counted together: an address. `None` where it is not known.
+    pub(crate) visitor: Option<&'a str>,
 }
 
-/// Nothing is cached and the centre did not answer.
-#[derive(Debug)]
-pub(crate) struct Unreachable;
+/// Why a look-up brought nothing, not even that there is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// Nothing is cached and the centre did not answer.
+    Unreachable,
+    /// The visitor has asked for too much that neither memory nor the store knows.
+    Limited,
+}
 
 /// A record, a tombstone, or `None` where there never was one.
 type Known<T> = Option<Rc<Versioned<T>>>;
@@ -59,18 +66,18 @@ enum Read<T> {
 
 impl Lookup<'_> {
     /// The link of a valid host and slug.
-    pub(crate) async fn link(&self, host: &str, slug: &str) -> Result<Known<LinkRecord>, Unreachable> {
+    pub(crate) async fn link(&self, host: &str, slug: &str) -> Result<Known<LinkRecord>, NoAnswer> {
         let (key, stored_under) = ([host, "/", slug].concat(), link_key(host, slug));
         self.find(Wanted { host, slug, key, stored_under, memory: |isolate| &isolate.links }).await
     }
 
     /// The settings of a valid host.
-    pub(crate) async fn domain(&self, host: &str) -> Result<Known<DomainRecord>, Unreachable> {
+    pub(crate) async fn domain(&self, host: &str) -> Result<Known<DomainRecord>, NoAnswer> {
         let (key, stored_under) = (host.to_owned(), domain_key(host));
         self.find(Wanted { host, slug: "", key, stored_under, memory: |isolate| &isolate.domains }).await
     }
 
-    async fn find<T: DeserializeOwned>(&self, wanted: Wanted<'_, T>) -> Result<Known<T>, Unreachable> {
+    async fn find<T: DeserializeOwned>(&self, wanted: Wanted<'_, T>) -> Result<Known<T>, NoAnswer> {
         if let Some(known) = wanted.remembered() {
             return Ok(known);
         }
@@ -82,13 +89,17 @@ impl Lookup<'_> {
             Read::Missing => false,
             Read::Failed => true,
         };
+        // A store that fails knows nothing of what it has, so nobody is blamed for asking then.
+        if !failed && stale.is_none() && self.is_limited().await {
+            return Err(NoAnswer::Limited);
+        }
         // While KV fails, a record that is known will do: the centre is not there to stand in for KV.
         let filled = !(failed && stale.is_some()) && self.fill(wanted.host, wanted.slug).await;
         if filled {
             return Ok(wanted.remembered().flatten());
         }
         wanted.with_memory(|memory, now| memory.extend(&wanted.key, now));
-        stale.map(Some).ok_or(Unreachable)
+        stale.map(Some).ok_or(NoAnswer::Unreachable)
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &str) -> Read<T> {
@@ -106,6 +117,15 @@ impl Lookup<'_> {
                 Read::Failed
             }
         }
+    }
+
+    /// Counts one look-up of what nobody knows, and tells whether it is one too many.
+    async fn is_limited(&self) -> bool {
+        let Some(visitor) = self.visitor else { return false };
+        self.env.exceeds(visitor).await.unwrap_or_else(|error| {
+            log::warn("limit_failed", &error.to_string());
+            false
+        })
     }
 
     /// Asks the centre and remembers what it says about the host and the slug; `false` if it says nothing.

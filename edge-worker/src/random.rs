@@ -37,4 +37,10 @@ impl Random {
         self.used += DRAW;
         drawn
     }
+
+    /// A number for anything else.
+    pub(crate) fn number(&mut self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.draw();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
 }

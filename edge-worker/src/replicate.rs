@@ -1,80 +1,39 @@
-//! `POST /_nim/replicate`: the control plane's signed push of records, for runtimes without a KV API of their
-//! own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
+//! The control plane's push of records into this worker's store, and its look at what is there, for runtimes without a
+//! KV API of their own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
 
 use futures_util::future::join_all;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     Millis,
-    internal::{self, Direction, Refusal, SIGNATURE_HEADER, TIMESTAMP_HEADER},
-    record::{Entry, Replication, version_of},
+    record::{Entry, Inquiry, Replication, version_of},
 };
 
 use crate::{
     cache::Memory,
-    config::Config,
     isolate::Isolate,
-    respond,
-    runtime::{self, Env, Request, Thrown},
+    runtime::{self, Env, Thrown},
 };
 
-/// The path of this door.
-pub(crate) const PATH: &str = "/_nim/replicate";
-
-/// The longest body taken, in bytes; some thousand records.
-const MAX_BODY: u32 = 8 << 20;
-/// How many keys are written at once.
+/// How many keys are read or written at once.
 const AT_ONCE: usize = 16;
 
+/// What became of a push.
 #[derive(Serialize)]
-struct Receipt {
+pub(crate) struct Receipt {
     /// Written.
     stored: usize,
     /// The store had this version or a newer one.
     skipped: usize,
 }
 
-#[derive(Serialize)]
-struct Fault<'a> {
-    code: &'a str,
-    detail: &'a str,
-}
-
-/// Takes a push.
-pub(crate) async fn answer(request: &Request, method: &str, env: &Env, config: &Config) -> Result<String, Thrown> {
-    if method != "POST" {
-        return Ok(respond::method_not_allowed("POST"));
-    }
-    let Some(body) = request.body(MAX_BODY).await? else {
-        return Ok(fault(413, "payload_too_large", "at most 8 MiB"));
-    };
-    let (timestamp, signature) = (request.header(TIMESTAMP_HEADER), request.header(SIGNATURE_HEADER));
-    let signed = internal::Request { method: "POST", target: PATH, body: &body };
-    let verified = internal::verify(
-        &config.edge_secrets,
-        Direction::ControlToEdge,
-        signed,
-        timestamp.as_deref(),
-        signature.as_deref(),
-        runtime::now(),
-    );
-    if let Err(refusal) = verified {
-        let code = match refusal {
-            Refusal::Missing => "signature_missing",
-            Refusal::Invalid => "signature_invalid",
-            Refusal::Expired => "signature_expired",
-        };
-        return Ok(fault(401, code, &refusal.to_string()));
-    }
-    let push: Replication = match serde_json::from_slice(&body) {
-        Ok(push) => push,
-        Err(error) => return Ok(fault(400, "invalid_json", &error.to_string())),
-    };
-    // All or nothing where it is a mistake: nobody would look for the one entry that was left out.
+/// Stores a push, or names a key under which no record may stand. All or nothing where it is such a mistake: nobody would
+/// look for the one entry that was left out.
+pub(crate) async fn store(push: &Replication, env: &Env) -> Result<Result<Receipt, String>, Thrown> {
     let mut entries = Vec::with_capacity(push.entries.len());
     for entry in &push.entries {
         match Versioned::of(entry) {
             Some(versioned) => entries.push(versioned),
-            None => return Ok(fault(422, "validation_failed", &["not a record: ", &entry.key].concat())),
+            None => return Ok(Err(entry.key.clone())),
         }
     }
     let mut receipt = Receipt { stored: 0, skipped: 0 };
@@ -87,11 +46,19 @@ pub(crate) async fn answer(request: &Request, method: &str, env: &Env, config: &
             }
         }
     }
-    Ok(respond::json(200, &receipt))
+    Ok(Ok(receipt))
 }
 
-fn fault(status: u16, code: &str, detail: &str) -> String {
-    respond::json(status, &Fault { code, detail })
+/// What the store holds under these keys; those under which there is nothing are left out.
+pub(crate) async fn look(inquiry: &Inquiry, env: &Env) -> Result<Replication, Thrown> {
+    let mut entries = Vec::with_capacity(inquiry.keys.len());
+    for some in inquiry.keys.chunks(AT_ONCE) {
+        let found = join_all(some.iter().map(|key| env.read_through(key))).await;
+        for (key, value) in some.iter().zip(found) {
+            entries.extend(value?.map(|value| Entry { key: key.clone(), value }));
+        }
+    }
+    Ok(Replication { entries })
 }
 
 struct Versioned<'a> {

@@ -20,6 +20,12 @@ pub(crate) fn unavailable() -> String {
     page(503, "\nretry-after: 5", title, text)
 }
 
+/// The visitor asks for many links that nobody knows.
+pub(crate) fn too_many() -> String {
+    let (title, text) = ("Too many attempts", "Please check the address, and try again in a minute.");
+    page(429, "\nretry-after: 60", title, text)
+}
+
 /// The path answers other methods.
 pub(crate) fn method_not_allowed(allow: &str) -> String {
     plain(405, &["\nallow: ", allow].concat(), "Method Not Allowed\n")

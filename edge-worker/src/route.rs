@@ -4,15 +4,15 @@
 use shared::name::{Hostname, Slug};
 
 use crate::{
+    doors,
     facts::{Address, Facts},
-    replicate,
 };
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// The control plane pushes records.
-    Push,
+    /// The control plane at one of its own doors.
+    Door,
     /// A crawler asks what it may do.
     Robots,
     /// A domain's root.
@@ -32,7 +32,7 @@ impl Route {
     /// form of one, and is never repeated in an answer.
     pub(crate) fn of(facts: &Facts<'_>, address: &Address<'_>, takes_pushes: bool) -> Self {
         match address.path {
-            replicate::PATH if takes_pushes => return Self::Push,
+            path if takes_pushes && doors::is_door(path) => return Self::Door,
             path if path.starts_with("/_nim") => return Self::Nothing,
             _ if !facts.is_visit() => return Self::OtherMethod,
             "/robots.txt" => return Self::Robots,
@@ -106,8 +106,10 @@ mod tests {
             ("/.well-known/x", Route::Nothing, ".well-known/x"),
             ("/%2Ewell-known/x", Route::NoLink, ".well-known/x"),
             ("/_nim", Route::Nothing, "_nim"),
-            ("/_nim/replicate", Route::Push, "_nim/replicate"),
-            ("/_nim/replicate?x", Route::Push, "_nim/replicate"),
+            ("/_nim/replicate", Route::Door, "_nim/replicate"),
+            ("/_nim/replicate?x", Route::Door, "_nim/replicate"),
+            ("/_nim/records", Route::Door, "_nim/records"),
+            ("/_nim/drain", Route::Door, "_nim/drain"),
             ("/_nim/replicate/", Route::Nothing, "_nim/replicate/"),
             ("/%5Fnim/replicate", Route::NoLink, "_nim/replicate"),
         ] {
@@ -153,7 +155,7 @@ mod tests {
         ] {
             assert_eq!(route(method, "https://go.acme.com/x").0, expected, "{method}");
         }
-        assert_eq!(route("POST", "https://go.acme.com/_nim/replicate").0, Route::Push);
+        assert_eq!(route("POST", "https://go.acme.com/_nim/replicate").0, Route::Door);
         let facts = Facts::unpack("POST\nhttps://go.acme.com/_nim/replicate");
         assert_eq!(Route::of(&facts, &Address::of(facts.url).unwrap(), false), Route::Nothing, "the door is shut");
     }

@@ -25,6 +25,18 @@ extern "C" {
     async fn write(env: &Env, key: &str, text: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
     async fn send(method: &str, url: &str, headers: &str, body: Option<&str>, limit: u32) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn exceeds(env: &Env, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn spool(env: &Env, key: &str, text: &str, seconds: u32) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn spooled(env: &Env, limit: u32, cursor: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn unspool(env: &Env, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn unspooled(env: &Env, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = sleep)]
+    async fn pause(millis: f64);
     fn header(request: &Request, name: &str) -> Option<String>;
     #[wasm_bindgen(catch)]
     async fn body(request: &Request, limit: u32) -> Result<JsValue, JsValue>;
@@ -50,6 +62,13 @@ extern "C" {
 #[error("{0}")]
 pub(crate) struct Thrown(String);
 
+impl Thrown {
+    /// A failure of our own.
+    pub(crate) fn new(words: &str) -> Self {
+        Self(words.to_owned())
+    }
+}
+
 impl From<JsValue> for Thrown {
     fn from(value: JsValue) -> Self {
         Self(text_of(&value))
@@ -73,6 +92,36 @@ impl Env {
     /// The text that the store has under a key now.
     pub(crate) async fn read_through(&self, key: &str) -> Result<Option<String>> {
         Ok(read_through(self, key).await?.as_string())
+    }
+
+    /// Counts one for a key, and tells whether it is one too many; never, where nothing limits that.
+    pub(crate) async fn exceeds(&self, key: &str) -> Result<bool> {
+        Ok(exceeds(self, key).await?.is_truthy())
+    }
+
+    /// Puts a text into the spool, for so many seconds.
+    pub(crate) async fn spool(&self, key: &str, text: &str, seconds: u32) -> Result<()> {
+        spool(self, key, text, seconds).await?;
+        Ok(())
+    }
+
+    /// Some keys of the spool, and the cursor behind which there are more.
+    pub(crate) async fn spooled(&self, limit: u32, cursor: &str) -> Result<(Vec<String>, Option<String>)> {
+        let answer = spooled(self, limit, cursor).await?.as_string().unwrap_or_default();
+        let mut lines = answer.lines();
+        let cursor = lines.next().filter(|cursor| !cursor.is_empty()).map(str::to_owned);
+        Ok((lines.map(str::to_owned).collect(), cursor))
+    }
+
+    /// A text of the spool.
+    pub(crate) async fn unspool(&self, key: &str) -> Result<Option<String>> {
+        Ok(unspool(self, key).await?.as_string())
+    }
+
+    /// Removes a text from the spool.
+    pub(crate) async fn unspooled(&self, key: &str) -> Result<()> {
+        unspooled(self, key).await?;
+        Ok(())
     }
 
     /// Stores a text.
@@ -112,6 +161,12 @@ pub(crate) async fn fetch(method: &str, url: &str, headers: &str, body: Option<&
 #[allow(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit 53 bits")]
 pub(crate) fn now() -> Millis {
     Millis(date_now() as i64)
+}
+
+/// Waits for some milliseconds.
+#[allow(clippy::cast_precision_loss, reason = "pauses are short")]
+pub(crate) async fn sleep(millis: i64) {
+    pause(millis as f64).await;
 }
 
 /// Something is lost or wrong until somebody acts.

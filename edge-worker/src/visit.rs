@@ -5,10 +5,11 @@ use shared::redirect::{self, Unavailable};
 use crate::{
     answer,
     config::Config,
+    doors,
     facts::{Address, Facts},
     isolate::Isolate,
-    lookup::{Lookup, Unreachable},
-    replicate, respond,
+    lookup::{Lookup, NoAnswer},
+    respond,
     route::Route,
     runtime::{self, Env, Request, Thrown},
 };
@@ -17,22 +18,23 @@ use crate::{
 pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &Config) -> Result<String, Thrown> {
     let facts = Facts::unpack(packed);
     let Some(address) = Address::of(facts.url) else { return Ok(respond::not_found()) };
-    let lookup = Lookup { env, config };
+    let visitor = request.header("cf-connecting-ip");
+    let lookup = Lookup { env, config, visitor: visitor.as_deref() };
     let link = match Route::of(&facts, &address, config.takes_pushes) {
-        Route::Push => return replicate::answer(request, facts.method, env, config).await,
+        Route::Door => return doors::answer(request, facts.method, address.path, env, config).await,
         Route::Robots => return Ok(respond::robots()),
         Route::Nothing => return Ok(respond::not_found()),
         Route::OtherMethod => return Ok(respond::method_not_allowed("GET, HEAD")),
         Route::Root => {
             return Ok(match lookup.domain(&address.host).await {
                 Ok(domain) => respond::fallback(redirect::root(domain.as_deref())),
-                Err(Unreachable) => respond::unavailable(),
+                Err(why) => no_answer(why),
             });
         }
         Route::NoLink => None,
         Route::Link => match lookup.link(&address.host, &address.slug).await {
             Ok(link) => link,
-            Err(Unreachable) => return Ok(respond::unavailable()),
+            Err(why) => return Ok(no_answer(why)),
         },
     };
     let visit = facts.visit(&address);
@@ -50,4 +52,11 @@ pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &
     // The domain's own page is a courtesy: where it can't be had, ours will do.
     let domain = lookup.domain(&address.host).await.unwrap_or_default();
     Ok(respond::fallback(redirect::fallback(why, link, domain.as_deref())))
+}
+
+fn no_answer(why: NoAnswer) -> String {
+    match why {
+        NoAnswer::Unreachable => respond::unavailable(),
+        NoAnswer::Limited => respond::too_many(),
+    }
 }

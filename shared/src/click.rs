@@ -8,6 +8,7 @@ mod write;
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     classify::{Browser, Device, Os},
@@ -87,6 +88,19 @@ pub struct Click<'a> {
     pub colo: Option<Cow<'a, str>>,
     /// Version of the edge record that served it.
     pub record_version: u64,
+    /// Which of its isolate's clicks this is; where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minted: Option<Minted>,
+}
+
+/// The place of a click among those of its isolate in the hour inside its id. The greatest number of an isolate and hour
+/// that has arrived is a lower bound of what it minted, and a number that is missing is a click that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Minted {
+    /// The isolate: at most 48 random bits.
+    pub isolate: u64,
+    /// From 1.
+    pub nth: u64,
 }
 
 /// An id with the key and name it went by at the time.
@@ -261,6 +275,10 @@ text_enum! {
         UnknownWorkspace = "unknown_workspace",
         /// Not a click.
         Malformed = "malformed",
+        /// It never got through alone what takes others: the edge gave it up, and says so.
+        Undeliverable = "undeliverable",
+        /// Queue, centre and spool were all away for so long that the isolate had no room left for it.
+        Overflow = "overflow",
     }
 }
 
@@ -276,6 +294,47 @@ pub struct Batch<'a> {
     /// At most [`MAX_BATCH`] texts of JSON, each a [`Click`].
     #[serde(borrow)]
     pub clicks: Vec<&'a serde_json::value::RawValue>,
+    /// At most [`MAX_BATCH`] clicks that the edge has given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Dropped>,
+}
+
+/// A click that the edge has given up, so that it is counted where it can't be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The click, by which it is counted once.
+    pub id: ClickId,
+    /// Its workspace, where that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceId>,
+    /// Why.
+    pub reason: Rejected,
+}
+
+impl Dropped {
+    /// Of the text of a click. Where not even its id can be read, one made of the text stands for it.
+    #[must_use]
+    pub fn of(click: &str, reason: Rejected) -> Self {
+        #[derive(Deserialize)]
+        struct Ids {
+            id: ClickId,
+            #[serde(default)]
+            workspace: Option<WorkspaceId>,
+        }
+        match serde_json::from_str(click) {
+            Ok(Ids { id, workspace }) => Self { id, workspace, reason },
+            Err(_) => Self { id: Id::from_uuid(unreadable(click)), workspace: None, reason },
+        }
+    }
+}
+
+/// What stands for the id of a click that has none: no `UUIDv7`, so that no time is read from it.
+#[must_use]
+pub fn unreadable(click: &str) -> uuid::Uuid {
+    let digest: [u8; 32] = Sha256::digest(click).into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_random_bytes(half).into_uuid()
 }
 
 /// What became of a batch. `stored + duplicate + rejected` is the number sent.
@@ -287,4 +346,20 @@ pub struct BatchReceipt {
     pub duplicate: u64,
     /// Clicks refused for good, by reason.
     pub rejected: std::collections::BTreeMap<String, u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_is_given_up() {
+        let id = "clk_01h455vb4pex5vsknk084sn02q";
+        let known = Dropped::of(&format!(r#"{{"id":"{id}","slug":"x"}}"#), Rejected::Overflow);
+        assert_eq!((known.id.to_string().as_str(), known.workspace), (id, None));
+        let unknown = Dropped::of("{", Rejected::Undeliverable);
+        assert_eq!(unknown, Dropped::of("{", Rejected::Undeliverable), "counted once");
+        assert_ne!(unknown.id.uuid().get_version_num(), 7);
+        assert_ne!(unknown.id, Dropped::of("[", Rejected::Undeliverable).id);
+    }
 }

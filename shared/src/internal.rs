@@ -13,6 +13,12 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{KeyRing, Millis, ring::Key};
 
+/// The worker's door for records to be stored: [`Replication`](crate::record::Replication).
+pub const REPLICATE: &str = "/_nim/replicate";
+/// The worker's door for a look at what is stored: [`Inquiry`](crate::record::Inquiry).
+pub const RECORDS: &str = "/_nim/records";
+/// The worker's door that makes it hand over what it had to keep.
+pub const DRAIN: &str = "/_nim/drain";
 /// Header with the time of signing, in milliseconds since the epoch.
 pub const TIMESTAMP_HEADER: &str = "nim-timestamp";
 /// Header with `kid:base64url(HMAC)`.

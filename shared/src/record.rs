@@ -169,7 +169,7 @@ pub struct Fill {
     pub link: Option<Versioned<LinkRecord>>,
 }
 
-/// A push of records to a worker: `POST /_nim/replicate`.
+/// A push of records to a worker: `POST /_nim/replicate`, and the answer to an [`Inquiry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replication {
     /// Keys and the texts to store under them, each a [`Versioned`] record.
@@ -183,6 +183,13 @@ pub struct Entry {
     pub key: String,
     /// JSON of a [`Versioned`] record.
     pub value: String,
+}
+
+/// A look at what a worker's store holds: `POST /_nim/records`. Answered by a [`Replication`] of what it found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inquiry {
+    /// See [`link_key`] and [`domain_key`].
+    pub keys: Vec<String>,
 }
 
 text_enum! {

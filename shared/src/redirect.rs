@@ -154,6 +154,7 @@ pub fn decide<'a>(
         token,
         colo: text(visit.colo),
         record_version,
+        minted: None,
     };
     Decision::Redirect { location, click: Box::new(click) }
 }

@@ -10,7 +10,7 @@ mod actors;
 mod stack;
 
 pub use actors::{Answer, Redirect, Source, Team, text};
-pub use stack::{Options, Sender, Stack, free_port};
+pub use stack::{Edge, Options, Sender, Stack, free_port};
 
 use shared::Millis;
 

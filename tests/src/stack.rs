@@ -31,8 +31,21 @@ const DATA_KEYS: &str = "1:data-data-data-data-data-data-data";
 /// What differs between stages.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Whether a worker is needed.
-    pub edge: bool,
+    /// Which worker is needed.
+    pub edge: Edge,
+}
+
+/// A worker on a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// None.
+    Absent,
+    /// The worker as it is deployed.
+    Real,
+    /// The same, at bindings that can be made to fail: [`Stack::fail`].
+    Faulty,
+    /// The same in plain workerd, as without Cloudflare.
+    SelfHosted,
 }
 
 /// A running stage. Everything on it ends with it.
@@ -48,7 +61,9 @@ pub struct Stack {
     database_url: String,
     folder: PathBuf,
     control: Option<Child>,
-    _edge: Option<Child>,
+    edge: Option<Child>,
+    /// Where a faulty worker is told what fails.
+    faults_url: String,
 }
 
 impl Stack {
@@ -57,7 +72,7 @@ impl Stack {
     /// # Panics
     /// Where it can't be set.
     pub async fn start() -> Self {
-        Self::with(Options { edge: true }).await
+        Self::with(Options { edge: Edge::Real }).await
     }
 
     /// A stage without what a story doesn't need.
@@ -88,12 +103,25 @@ impl Stack {
             folder: std::env::temp_dir().join(&name),
             database_url,
             control: None,
-            _edge: None,
+            edge: None,
+            faults_url: String::new(),
         };
         std::fs::create_dir_all(&stack.folder)?;
-        let edge = async { if options.edge { edge(&stack.api_url, edge_port).await.map(Some) } else { Ok(None) } };
+        let edge = async {
+            match options.edge {
+                // It starts at once, and needs nothing to be ready.
+                Edge::Absent | Edge::SelfHosted => Ok(None),
+                kind => edge(&stack.api_url, edge_port, kind).await.map(Some),
+            }
+        };
         let (edge, control) = tokio::join!(edge, stack.spawn_control());
-        (stack._edge, stack.control) = (edge?, Some(control?));
+        stack.control = Some(control?);
+        if let Some((child, faults_url)) = edge? {
+            (stack.edge, stack.faults_url) = (Some(child), faults_url);
+        }
+        if options.edge == Edge::SelfHosted {
+            stack.start_edge().await?;
+        }
         Ok(stack)
     }
 
@@ -145,6 +173,94 @@ impl Stack {
     #[must_use]
     pub fn operator_key(&self) -> &'static str {
         OPERATOR_KEY
+    }
+
+    /// The folder that a [self-hosted](Edge::SelfHosted) worker stores in.
+    #[must_use]
+    pub fn edge_folder(&self) -> PathBuf {
+        self.folder.join("edge")
+    }
+
+    /// Kills a [self-hosted](Edge::SelfHosted) worker with SIGKILL and starts it again, on the same address and folder.
+    ///
+    /// # Panics
+    /// Where it doesn't start.
+    pub async fn restart_edge(&mut self) {
+        let mut child = self.edge.take().expect("the worker is running");
+        child.kill().await.expect("SIGKILL can be sent");
+        self.start_edge().await.expect("the worker starts again");
+    }
+
+    async fn start_edge(&mut self) -> anyhow::Result<()> {
+        let folder = self.edge_folder();
+        std::fs::create_dir_all(&folder)?;
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge-worker/self-hosted/workerd.capnp");
+        let listen = self.edge_url.trim_start_matches("http://");
+        let child = Command::new(variable("NIM_WORKERD")?)
+            .arg("serve")
+            .arg(config)
+            .args(["--socket-addr", &format!("http={listen}")])
+            .args(["--directory-path", &format!("disk={}", folder.display())])
+            .env("CONTROL_API_URL", &self.api_url)
+            .env("TOKEN_SECRETS", TOKEN_SECRETS)
+            .env("EDGE_SECRETS", EDGE_SECRETS)
+            .stdin(Stdio::null())
+            .stderr(if std::env::var_os("NIM_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting workerd (NIM_WORKERD)")?;
+        self.edge = Some(child);
+        eventually("workerd to answer", || async {
+            let answer = self.http.get(format!("{}/robots.txt", self.edge_url)).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Makes bindings of a [faulty](Edge::Faulty) worker fail, as `edge-worker/local/faulty.mjs` says; what is not named
+    /// works again.
+    ///
+    /// # Panics
+    /// Where the worker has no such door.
+    pub async fn fail(&self, faults: &Value) {
+        let answer = self.http.put(&self.faults_url).body(faults.to_string()).send().await.expect("a faulty worker");
+        assert!(answer.status().is_success());
+    }
+
+    /// Runs the worker's minutely job now.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub async fn run_cron(&self) {
+        let url = format!("{}/cdn-cgi/local/scheduled", self.edge_url);
+        let answer = self.http.get(url).send().await.expect("the worker answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    /// What became of the clicks of the last day, as the operator is told.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn delivery(&self) -> Value {
+        let request = self.http.get(format!("{}/v1/admin/delivery", self.api_url)).bearer_auth(OPERATOR_KEY);
+        Answer::of(request.send().await.expect("control-api answers")).await.expect(200)
+    }
+
+    /// A request of the control plane to the worker, signed by it.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn as_control(&self, path: &str, body: &Value) -> Answer {
+        let (ring, body) = (edge_secrets(), body.to_string().into_bytes());
+        let request = internal::Request { method: "POST", target: path, body: &body };
+        let (timestamp, signature) = internal::sign(&ring, Direction::ControlToEdge, request, now());
+        let request = self
+            .http
+            .post(format!("{}{path}", self.edge_url))
+            .header(internal::TIMESTAMP_HEADER, timestamp)
+            .header(internal::SIGNATURE_HEADER, signature);
+        Answer::of(request.body(body).send().await.expect("the worker answers")).await
     }
 
     /// A request with the operator's key.
@@ -212,7 +328,7 @@ impl Sender {
     /// # Panics
     /// Never: the ring is well-formed.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> reqwest::Result<reqwest::Response> {
-        let ring: KeyRing = EDGE_SECRETS.parse().expect("a ring");
+        let ring = edge_secrets();
         let request = internal::Request { method: "POST", target: path, body: &body };
         let (timestamp, signature) = internal::sign(&ring, Direction::EdgeToControl, request, now());
         self.http
@@ -225,11 +341,17 @@ impl Sender {
     }
 }
 
-async fn edge(api_url: &str, port: u16) -> anyhow::Result<Child> {
+fn edge_secrets() -> KeyRing {
+    EDGE_SECRETS.parse().expect("a ring")
+}
+
+/// A worker, and where it is told what fails.
+async fn edge(api_url: &str, port: u16, kind: Edge) -> anyhow::Result<(Child, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut child = Command::new(variable("NIM_NODE")?)
         .arg(root.join("edge-worker/local/serve.mjs"))
         .args(["--port", &port.to_string(), "--cf", r#"{"country":"JP","region":"Tokyo","city":"Tokyo","colo":"NRT"}"#])
+        .args((kind == Edge::Faulty).then_some("--faults"))
         .env("CONTROL_API_URL", api_url)
         .env("TOKEN_SECRETS", TOKEN_SECRETS)
         .env("EDGE_SECRETS", EDGE_SECRETS)
@@ -241,10 +363,15 @@ async fn edge(api_url: &str, port: u16) -> anyhow::Result<Child> {
         .spawn()
         .context("starting the worker (NIM_NODE)")?;
     let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+    let mut faults_url = String::new();
     while let Some(line) = lines.next_line().await? {
-        if line.starts_with("ready ") {
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok(child);
+        match line.split_once(' ') {
+            Some(("faults", url)) => url.clone_into(&mut faults_url),
+            Some(("ready", _)) => {
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Ok((child, faults_url));
+            }
+            _ => {}
         }
     }
     bail!("the worker ended before it was ready; set NIM_LOG=info to see why")

@@ -1,15 +1,62 @@
-//! The edge worker in workerd on this machine, through `edge-worker/local/serve.mjs`.
+//! The edge worker in workerd on this machine: through `edge-worker/local/serve.mjs`, which has the queues and KV of
+//! Cloudflare's own simulators, or self-hosted by `edge-worker/self-hosted/workerd.capnp`.
 
-use std::{path::Path, time::Duration};
+use std::{env, fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::Signal;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
-use crate::{context::Context, node::Tools, secrets::Secrets, service::Service};
+use crate::{
+    context::Context,
+    node::{self, Tools},
+    ports,
+    process::Process,
+    secrets::Secrets,
+    service::Service,
+    worker,
+};
 
 /// Starting Node, wrangler's configuration reader and workerd together takes about two seconds.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where it listens unless told otherwise.
+pub(crate) const PORT: ports::Wanted =
+    ports::Wanted { what: "the edge worker", variable: "NIM_EDGE_PORT", default: 8787 };
+
+/// `cargo xtask edge`: builds the worker and runs it until interrupted, with the secrets of this checkout unless the
+/// environment has others.
+pub(crate) async fn run(context: &Context, self_hosted: bool) -> anyhow::Result<()> {
+    let tools = Tools::ensure(context).await?;
+    worker::build(context, &tools).await?;
+    let mut secrets = Secrets::of(context)?;
+    for (name, secret) in [("TOKEN_SECRETS", &mut secrets.token_secrets), ("EDGE_SECRETS", &mut secrets.edge_secrets)] {
+        if let Ok(given) = env::var(name) {
+            *secret = given;
+        }
+    }
+    let port = PORT.claim()?;
+    let control_api = env::var("CONTROL_API_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".to_owned());
+    println!("The edge worker listens on http://127.0.0.1:{port} and asks {control_api}. Ctrl-C stops it.");
+    if !self_hosted {
+        let mut service = start(context, &tools, port, &context.state("edge")?, &control_api, &secrets).await?;
+        return Err(service.failure().await);
+    }
+    let storage = context.state("edge-self-hosted")?;
+    fs::create_dir_all(&storage)?;
+    let mut command = Command::new(node::workerd(context));
+    command.arg("serve").arg(context.path("edge-worker/self-hosted/workerd.capnp"));
+    command.arg("--socket-addr").arg(format!("http=127.0.0.1:{port}"));
+    command.arg("--directory-path").arg(format!("disk={}", storage.display()));
+    command.env("CONTROL_API_URL", control_api);
+    command.env("TOKEN_SECRETS", &secrets.token_secrets).env("EDGE_SECRETS", &secrets.edge_secrets);
+    command.stdin(Stdio::null());
+    let status = Process::spawn(command, Signal::SIGTERM, Duration::from_secs(10))?.wait().await?;
+    bail!("workerd ended ({status})")
+}
 
 /// Starts the built worker and waits until it serves.
 pub(crate) async fn start(

@@ -55,6 +55,12 @@ enum Command {
     Reset,
     /// Build the edge worker into edge-worker/build
     BuildWorker,
+    /// Run the edge worker alone, for a control API that runs elsewhere, until Ctrl-C
+    Edge {
+        /// In plain workerd with its storage on disk, as without Cloudflare
+        #[arg(long)]
+        self_hosted: bool,
+    },
     /// Regenerate .sqlx from the migrations and the queries
     Prepare,
     /// Write openapi.json from the control API
@@ -100,6 +106,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let tools = node::Tools::ensure(&context).await?;
             worker::build(&context, &tools).await
         }
+        Command::Edge { self_hosted } => edge::run(&context, self_hosted).await,
         Command::Prepare => prepare::queries(&context).await,
         Command::Openapi => prepare::openapi(&context).await,
         Command::Bench { what } => bench::run(&context, what).await,

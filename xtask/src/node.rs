@@ -125,6 +125,12 @@ async fn bundled_node(context: &Context, found: Version) -> anyhow::Result<PathB
     Ok(node)
 }
 
+/// The runtime's binary itself: npm's command is a script that would start it as a child.
+pub(crate) fn workerd(context: &Context) -> PathBuf {
+    let architecture = if npm_architecture() == "x64" { "64" } else { npm_architecture() };
+    context.path(&format!("node_modules/@cloudflare/workerd-{}-{architecture}/bin/workerd", npm_platform()))
+}
+
 /// The names that npm packages give to operating systems.
 pub(crate) fn npm_platform() -> &'static str {
     if env::consts::OS == "macos" { "darwin" } else { env::consts::OS }

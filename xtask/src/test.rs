@@ -13,7 +13,7 @@ use crate::{
     cargo,
     context::Context,
     fuzz,
-    node::Tools,
+    node::{self, Tools},
     ports,
     postgres::{Postgres, Purpose},
     process::{self, Process},
@@ -161,6 +161,7 @@ async fn tests(
     command.arg("test").args(cargo::NATIVE).arg("--no-fail-fast").args(filter);
     command.env("DATABASE_URL", postgres.url("postgres"));
     command.env("NIM_NODE", tools.node()).env("NIM_CONTROL_API", binary);
+    command.env("NIM_WORKERD", node::workerd(context));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let name = process::describe(&command);
 

@@ -32,7 +32,6 @@ use crate::{
 };
 
 const API: ports::Wanted = ports::Wanted { what: "the control API", variable: "NIM_API_PORT", default: 8080 };
-const EDGE: ports::Wanted = ports::Wanted { what: "the edge worker", variable: "NIM_EDGE_PORT", default: 8787 };
 /// Postgres' own; others need not know it, so the next free one is as good.
 const POSTGRES: u16 = 54_320;
 
@@ -44,7 +43,7 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     let ready = ReadyFile::announce(context)?;
     // Before the builds: nobody wants to hear of a taken port after minutes.
     API.claim()?;
-    EDGE.claim()?;
+    edge::PORT.claim()?;
 
     let tools = Tools::ensure(context).await?;
     let binary = cargo::build_control_api(context).await?;
@@ -96,7 +95,7 @@ struct Stack {
 
 impl Stack {
     async fn start(context: &Context, tools: &Tools, binary: &Path, secrets: &Secrets) -> anyhow::Result<Self> {
-        let (api_port, edge_port) = (API.claim()?, EDGE.claim()?);
+        let (api_port, edge_port) = (API.claim()?, edge::PORT.claim()?);
         let api_url = format!("http://127.0.0.1:{api_port}");
         let edge_url = format!("http://127.0.0.1:{edge_port}");
 

@@ -156,8 +156,13 @@ pub async fn reject(
     reasons: &[&str],
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into click_rejections (click_key, workspace_id, reason)
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[]) order by 1
+        "insert into click_rejections (click_key, workspace_id, reason, clicked_at)
+         select key, workspace, reason,
+           case when uuid_extract_version(key) = 7 then uuid_extract_timestamp(key) end
+         from unnest($1::uuid[], $2::uuid[], $3::text[]) as refused (key, workspace, reason)
+         -- What the edge gave up may have been stored all the same, when only the answer was lost.
+         where not exists (select from clicks where workspace_id = workspace and click_id = key)
+         order by key
          on conflict do nothing",
         keys,
         workspaces as _,

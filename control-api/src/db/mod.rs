@@ -6,6 +6,7 @@ pub mod assignments;
 pub mod audit;
 pub mod clicks;
 pub mod conversions;
+pub mod delivery;
 pub mod domains;
 pub mod events;
 pub mod explain;
@@ -21,6 +22,7 @@ pub mod reports;
 pub mod rollups;
 pub mod source_test;
 pub mod sources;
+pub mod sweep;
 pub mod workspaces;
 
 /// An `ilike` pattern for "contains this text".

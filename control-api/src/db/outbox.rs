@@ -1,9 +1,13 @@
 //! The replication outbox: what the edge must still be told. One coalesced row per key of the edge store,
 //! written in the transaction of the change.
 
+use std::time::Duration;
+
 use shared::id::{DomainId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
+
+use crate::time::At;
 
 /// Wakes the replicators of all instances.
 pub const CHANNEL: &str = "nim_outbox";
@@ -146,17 +150,24 @@ pub enum DomainLinks {
     Too,
 }
 
-/// A row that this instance has leased.
-#[derive(Debug)]
-pub struct Leased {
+/// What stands under one key of the edge's store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
     /// The workspace.
     pub workspace_id: Uuid,
-    /// The key to publish.
+    /// The key.
     pub kv_key: String,
     /// The link, or `None` for the domain's own record.
     pub link_id: Option<Uuid>,
     /// The domain.
     pub domain_id: Uuid,
+}
+
+/// A row that this instance has leased.
+#[derive(Debug)]
+pub struct Leased {
+    /// What to publish.
+    pub place: Place,
     /// What was leased; a change meanwhile raises it.
     pub version: i64,
     /// How often it was tried, this time included.
@@ -169,8 +180,7 @@ pub struct Leased {
 /// # Errors
 /// The database's.
 pub async fn lease(db: impl PgExecutor<'_>, limit: i64, seconds: f64) -> sqlx::Result<Vec<Leased>> {
-    sqlx::query_as!(
-        Leased,
+    let rows = sqlx::query!(
         "update outbox o set not_before = now() + make_interval(secs => $2), attempts = attempts + 1
          where (workspace_id, kv_key) in (
            select workspace_id, kv_key from outbox where not_before <= now() order by enqueued_at limit $1 for update skip locked
@@ -180,16 +190,27 @@ pub async fn lease(db: impl PgExecutor<'_>, limit: i64, seconds: f64) -> sqlx::R
         seconds,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let leased = rows.into_iter().map(|row| Leased {
+        place: Place {
+            workspace_id: row.workspace_id,
+            kv_key: row.kv_key,
+            link_id: row.link_id,
+            domain_id: row.domain_id,
+        },
+        version: row.version,
+        attempts: row.attempts,
+    });
+    Ok(leased.collect())
 }
 
 /// Published: clears what is still as it was leased; what has changed meanwhile is due again at once.
 ///
 /// # Errors
 /// The database's.
-pub async fn published(pool: &PgPool, leased: &[Leased]) -> sqlx::Result<()> {
-    let workspaces: Vec<Uuid> = leased.iter().map(|row| row.workspace_id).collect();
-    let keys: Vec<&str> = leased.iter().map(|row| row.kv_key.as_str()).collect();
+pub async fn published(pool: &PgPool, leased: &[&Leased]) -> sqlx::Result<()> {
+    let workspaces: Vec<Uuid> = leased.iter().map(|row| row.place.workspace_id).collect();
+    let keys: Vec<&str> = leased.iter().map(|row| row.place.kv_key.as_str()).collect();
     let versions: Vec<i64> = leased.iter().map(|row| row.version).collect();
     let mut tx = pool.begin().await?;
     sqlx::query!(
@@ -217,9 +238,9 @@ pub async fn published(pool: &PgPool, leased: &[Leased]) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// The database's.
-pub async fn failed(db: impl PgExecutor<'_>, leased: &[Leased], seconds: f64, error: &str) -> sqlx::Result<()> {
-    let workspaces: Vec<Uuid> = leased.iter().map(|row| row.workspace_id).collect();
-    let keys: Vec<&str> = leased.iter().map(|row| row.kv_key.as_str()).collect();
+pub async fn failed(db: impl PgExecutor<'_>, leased: &[&Leased], seconds: f64, error: &str) -> sqlx::Result<()> {
+    let workspaces: Vec<Uuid> = leased.iter().map(|row| row.place.workspace_id).collect();
+    let keys: Vec<&str> = leased.iter().map(|row| row.place.kv_key.as_str()).collect();
     sqlx::query!(
         "update outbox o set not_before = now() + make_interval(secs => $3), last_error = $4
          from unnest($1::uuid[], $2::text[]) as p (workspace_id, kv_key)
@@ -234,29 +255,132 @@ pub async fn failed(db: impl PgExecutor<'_>, leased: &[Leased], seconds: f64, er
     Ok(())
 }
 
-/// Enqueues every record of every workspace, to rebuild the edge's store. Answers how many.
+/// Enqueues records as they are.
 ///
 /// # Errors
 /// The database's.
-pub async fn enqueue_all(pool: &PgPool) -> sqlx::Result<u64> {
-    let mut tx = pool.begin().await?;
-    let domains = sqlx::query!(
-        "insert into outbox (workspace_id, kv_key, domain_id) select workspace_id, 'd:' || hostname, id from domains
-         on conflict (workspace_id, kv_key) do update set version = outbox.version + 1, not_before = now()",
-    )
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
-    let links = sqlx::query!(
+pub async fn enqueue(db: &mut PgConnection, places: &[&Place]) -> sqlx::Result<()> {
+    let workspaces: Vec<Uuid> = places.iter().map(|place| place.workspace_id).collect();
+    let keys: Vec<&str> = places.iter().map(|place| place.kv_key.as_str()).collect();
+    let links: Vec<Option<Uuid>> = places.iter().map(|place| place.link_id).collect();
+    let domains: Vec<Uuid> = places.iter().map(|place| place.domain_id).collect();
+    sqlx::query!(
         "insert into outbox (workspace_id, kv_key, link_id, domain_id)
-         select l.workspace_id, 'l:' || d.hostname || '/' || l.slug, l.id, l.domain_id
-         from links l join domains d on d.workspace_id = l.workspace_id and d.id = l.domain_id
-         on conflict (workspace_id, kv_key) do update set version = outbox.version + 1, not_before = now()",
+         select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[]) order by 1, 2
+         on conflict (workspace_id, kv_key) do update
+         set version = outbox.version + 1, enqueued_at = now(), attempts = 0",
+        &workspaces,
+        &keys as _,
+        &links as _,
+        &domains,
     )
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
-    wake(&mut *tx).await?;
-    tx.commit().await?;
-    Ok(domains + links)
+    .execute(&mut *db)
+    .await?;
+    wake(db).await
+}
+
+/// Raises every record above all that the edge may hold and enqueues it, some thousand in a transaction. Versions grow by
+/// one per change, so the time in milliseconds is above any that a lost day can have made. Answers how many records.
+///
+/// # Errors
+/// The database's.
+pub async fn raise_and_enqueue_all(pool: &PgPool) -> sqlx::Result<i64> {
+    const STEP: i64 = 2_000;
+    let mut count = 0;
+    let mut after = (Uuid::nil(), Uuid::nil());
+    loop {
+        let step = sqlx::query!(
+            r#"with page as (
+                 select workspace_id, id, hostname from domains where (workspace_id, id) > ($1, $2)
+                 order by workspace_id, id limit $3 for update
+               ), raised as (
+                 update domains d
+                 set record_version = greatest(d.record_version + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+                 from page where d.workspace_id = page.workspace_id and d.id = page.id
+               ), queued as (
+                 insert into outbox (workspace_id, kv_key, domain_id)
+                 select workspace_id, 'd:' || hostname, id from page order by 1, 2
+                 on conflict (workspace_id, kv_key) do update set version = outbox.version + 1, not_before = now()
+               )
+               select workspace_id, id, count(*) over () as "count!" from page order by workspace_id desc, id desc limit 1"#,
+            after.0,
+            after.1,
+            STEP,
+        )
+        .fetch_optional(pool)
+        .await?;
+        let Some(step) = step else { break };
+        count += step.count;
+        after = (step.workspace_id, step.id);
+    }
+    after = (Uuid::nil(), Uuid::nil());
+    loop {
+        let step = sqlx::query!(
+            r#"with page as (
+                 select l.workspace_id, l.id, l.domain_id, 'l:' || d.hostname || '/' || l.slug as kv_key
+                 from links l join domains d on d.workspace_id = l.workspace_id and d.id = l.domain_id
+                 where (l.workspace_id, l.id) > ($1, $2) order by l.workspace_id, l.id limit $3 for update of l
+               ), raised as (
+                 update links l
+                 set record_version = greatest(l.record_version + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+                 from page where l.workspace_id = page.workspace_id and l.id = page.id
+               ), queued as (
+                 insert into outbox (workspace_id, kv_key, link_id, domain_id)
+                 select workspace_id, kv_key, id, domain_id from page order by 1, 2
+                 on conflict (workspace_id, kv_key) do update set version = outbox.version + 1, not_before = now()
+               )
+               select workspace_id, id, count(*) over () as "count!" from page order by workspace_id desc, id desc limit 1"#,
+            after.0,
+            after.1,
+            STEP,
+        )
+        .fetch_optional(pool)
+        .await?;
+        let Some(step) = step else { break };
+        count += step.count;
+        after = (step.workspace_id, step.id);
+    }
+    wake(pool).await?;
+    Ok(count)
+}
+
+/// How far the edge is behind: the keys that wait, and since when the oldest of them does.
+///
+/// # Errors
+/// The database's.
+pub async fn backlog(db: impl PgExecutor<'_>) -> sqlx::Result<(i64, Option<At>)> {
+    let row = sqlx::query!(r#"select count(*) as "queued!", min(enqueued_at) as "oldest: At" from outbox"#)
+        .fetch_one(db)
+        .await?;
+    Ok((row.queued, row.oldest))
+}
+
+/// Takes the next turn at an API that takes only so many requests, and answers how long to wait for it. Instances share
+/// the turns.
+///
+/// # Errors
+/// The database's.
+pub async fn api_turn(db: impl PgExecutor<'_>, spacing: Duration) -> sqlx::Result<Duration> {
+    let seconds = sqlx::query_scalar!(
+        r#"update edge_api set next_at = greatest(next_at, clock_timestamp()) + make_interval(secs => $1)
+           returning extract(epoch from next_at - clock_timestamp())::float8 - $1 as "wait!""#,
+        spacing.as_secs_f64(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Duration::from_secs_f64(seconds.max(0.0)))
+}
+
+/// Nobody asks that API for a while.
+///
+/// # Errors
+/// The database's.
+pub async fn api_rest(db: impl PgExecutor<'_>, pause: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update edge_api set next_at = greatest(next_at, clock_timestamp() + make_interval(secs => $1))",
+        pause.as_secs_f64(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

@@ -3,17 +3,19 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sha2::{Digest as _, Sha256};
 use shared::{
     Millis,
-    click::{Batch, BatchReceipt, Click, MAX_AGE_MILLIS, MAX_AHEAD_MILLIS, MAX_BATCH, Rejected},
+    click::{Batch, BatchReceipt, Click, Dropped, MAX_AGE_MILLIS, MAX_AHEAD_MILLIS, MAX_BATCH, Rejected, unreadable},
 };
 use uuid::Uuid;
 
 use super::attribution;
 use crate::{
     app::App,
-    db,
+    db::{
+        self,
+        delivery::{Duplicates, Mints},
+    },
     error::{ATTEMPTS, ApiError},
 };
 
@@ -25,7 +27,15 @@ struct Refused {
     reason: Rejected,
 }
 
-/// Stores a batch in one transaction: rows, deltas, rejections, and the conversions that waited.
+impl From<Dropped> for Refused {
+    fn from(Dropped { id, workspace, reason }: Dropped) -> Self {
+        Self { key: id.uuid(), workspace: workspace.map(shared::Id::uuid), reason }
+    }
+}
+
+/// Stores a batch in one transaction: rows, deltas, rejections, and the conversions that waited. What the batch tells
+/// about delivery is added up after it, so that batches don't wait for each other; a crash in between loses nothing,
+/// because a batch that wasn't answered comes again.
 ///
 /// # Errors
 /// 400 or 422 where the whole body is no batch; 503 where the database is out of reach (the sender repeats).
@@ -34,31 +44,45 @@ pub async fn ingest(app: &App, raw: &[u8]) -> Result<BatchReceipt, ApiError> {
     if batch.clicks.len() > MAX_BATCH {
         return Err(ApiError::field("/clicks", "length", format!("must have at most {MAX_BATCH} clicks")));
     }
+    if batch.dropped.len() > MAX_BATCH {
+        return Err(ApiError::field("/dropped", "length", format!("must have at most {MAX_BATCH} clicks")));
+    }
     let now = app.ambient.now();
     let mut clicks = Vec::with_capacity(batch.clicks.len());
-    let mut refused = Vec::new();
+    let mut refused: Vec<Refused> = batch.dropped.iter().copied().map(Refused::from).collect();
+    let mut mints = Mints::default();
     for text in &batch.clicks {
         match admit(text.get(), now) {
-            Ok(click) => clicks.push(click),
+            Ok(click) => {
+                mints.note(&click);
+                clicks.push(click);
+            }
             Err(refusal) => refused.push(refusal),
         }
     }
 
     let mut attempt = 1;
-    let receipt = loop {
+    let (stored, duplicates, rejected) = loop {
         match write(app, &clicks, &refused).await {
             Err(ApiError::Contended(_)) if attempt < ATTEMPTS => attempt += 1,
             other => break other?,
         }
     };
+    db::delivery::add_up(&app.db, &mints, &duplicates).await?;
+    let receipt = BatchReceipt { stored, duplicate: duplicates.total(), rejected };
     if !receipt.rejected.is_empty() {
         tracing::warn!(rejected = ?receipt.rejected, "clicks refused");
     }
     Ok(receipt)
 }
 
-/// One transaction: what is admitted, what is refused, and what waited for it.
-async fn write(app: &App, clicks: &[Click<'_>], refused: &[Refused]) -> Result<BatchReceipt, ApiError> {
+/// One transaction: what is admitted, what is refused, and what waited for it. Answers how many were new, those that
+/// were not, and how many are refused by reason.
+async fn write(
+    app: &App,
+    clicks: &[Click<'_>],
+    refused: &[Refused],
+) -> Result<(u64, Duplicates, BTreeMap<String, u64>), ApiError> {
     let mut tx = app.db.begin().await?;
     let named: HashSet<Uuid> = clicks.iter().map(|click| click.workspace.uuid()).collect();
     let known: HashSet<Uuid> =
@@ -71,19 +95,17 @@ async fn write(app: &App, clicks: &[Click<'_>], refused: &[Refused]) -> Result<B
         workspace: Some(click.workspace.uuid()),
         reason: Rejected::UnknownWorkspace,
     }));
+    let mut duplicates = Duplicates::of(&admitted);
     let stored = db::clicks::insert(&mut tx, &db::clicks::Columns::of(&mut admitted)).await?;
     let rejected = reject(&mut tx, &refused).await?;
     attribution::clicks_landed(&mut tx, &stored).await?;
     tx.commit().await?;
-    Ok(BatchReceipt { stored: stored.len() as u64, duplicate: (admitted.len() - stored.len()) as u64, rejected })
+    duplicates.take(&stored);
+    Ok((stored.len() as u64, duplicates, rejected))
 }
 
 fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
-    let malformed = || {
-        let digest: [u8; 32] = Sha256::digest(text).into();
-        let key = Uuid::from_slice(&digest[..16]).unwrap_or_default();
-        Refused { key, workspace: None, reason: Rejected::Malformed }
-    };
+    let malformed = || Refused { key: unreadable(text), workspace: None, reason: Rejected::Malformed };
     // Postgres stores no NUL; no destination, header or name of ours holds one.
     if text.contains("\\u0000") {
         return Err(malformed());

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     db::{
         self,
-        outbox::Leased,
+        outbox::Place,
         records::{DomainRow, LinkRow},
     },
     error::ApiError,
@@ -31,27 +31,27 @@ pub async fn fill(app: &App, host: &str, slug: &str) -> Result<Fill, ApiError> {
     Ok(Fill { domain: Some(domain_record(domain)), link })
 }
 
-/// The entries to publish for leased rows of the outbox, in their order.
+/// The entry that must stand at each of these places now, in their order.
 ///
 /// # Errors
 /// The database's.
-pub async fn entries(app: &App, leased: &[Leased]) -> Result<Vec<Entry>, ApiError> {
-    let mut entries = Vec::with_capacity(leased.len());
-    for row in leased {
-        let entry = match row.link_id {
-            Some(link) => match db::records::link(&app.db, row.workspace_id, link).await? {
+pub async fn entries(app: &App, places: &[&Place]) -> Result<Vec<Entry>, ApiError> {
+    let mut entries = Vec::with_capacity(places.len());
+    for &place in places {
+        let entry = match place.link_id {
+            Some(link) => match db::records::link(&app.db, place.workspace_id, link).await? {
                 Some(found) => {
                     let key = link_key(&found.hostname, &found.slug);
                     Entry { key, value: serde_json::to_string(&link_record(found)?)? }
                 }
-                None => tombstone(row)?,
+                None => tombstone(app, place)?,
             },
-            None => match db::records::domain(&app.db, row.workspace_id, row.domain_id).await? {
+            None => match db::records::domain(&app.db, place.workspace_id, place.domain_id).await? {
                 Some(found) => {
                     let key = domain_key(&found.hostname);
                     Entry { key, value: serde_json::to_string(&domain_record(found))? }
                 }
-                None => tombstone(row)?,
+                None => tombstone(app, place)?,
             },
         };
         entries.push(entry);
@@ -59,10 +59,12 @@ pub async fn entries(app: &App, leased: &[Leased]) -> Result<Vec<Entry>, ApiErro
     Ok(entries)
 }
 
-/// For what is gone from the store altogether.
-fn tombstone(row: &Leased) -> Result<Entry, ApiError> {
-    let value = serde_json::to_string(&Versioned::<LinkRecord> { version: u64::MAX, record: None })?;
-    Ok(Entry { key: row.kv_key.clone(), value })
+/// For what is gone from the store altogether. Its version is the time, above any that the record had, and below that of
+/// one that is made under the same key later.
+fn tombstone(app: &App, place: &Place) -> Result<Entry, ApiError> {
+    let version = app.ambient.now().0.unsigned_abs();
+    let value = serde_json::to_string(&Versioned::<LinkRecord> { version, record: None })?;
+    Ok(Entry { key: place.kv_key.clone(), value })
 }
 
 fn domain_record(row: DomainRow) -> Versioned<DomainRecord> {

@@ -7,6 +7,7 @@ pub mod assignments;
 pub mod audit;
 pub mod bulk;
 pub mod conversions;
+pub mod delivery;
 pub mod docs;
 pub mod domains;
 pub mod events;

@@ -5,6 +5,7 @@ pub mod exports;
 pub mod late;
 pub mod replicator;
 pub mod rollups;
+pub mod sweep;
 pub mod upkeep;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,6 +15,7 @@ use crate::app::App;
 /// Starts every job; each ends soon after `stop`.
 pub fn start(app: &App, stop: &CancellationToken, jobs: &TaskTracker) {
     jobs.spawn(replicator::run(app.clone(), stop.clone()));
+    jobs.spawn(sweep::run(app.clone(), stop.clone()));
     jobs.spawn(rollups::run(app.clone(), stop.clone()));
     jobs.spawn(late::run(app.clone(), stop.clone()));
     jobs.spawn(exports::run(app.clone(), stop.clone()));

@@ -4,36 +4,28 @@
 
 use std::time::Duration;
 
-use shared::{
-    internal::{self, Direction},
-    record::{Entry, Replication},
-};
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    config::PublisherKind,
     db::{self, outbox::Leased},
     domain,
     error::ApiError,
+    publish::{Failure, Publisher},
 };
 
-/// Keys published in one go.
-const STEP: i64 = 200;
-/// How long a lease lasts, in seconds: longer than one publication may take.
-const LEASE_SECONDS: f64 = 30.0;
 /// Between two looks, where nothing wakes us.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A key alone was not taken: the store may want a second between two writes of one key.
+const KEY_PAUSE: f64 = 1.5;
 
 /// Runs until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
-    if app.config.publisher == PublisherKind::Off {
-        return;
-    }
+    let Some(publisher) = app.publisher.clone() else { return };
     let mut wakes = listen(&app).await;
     while !stop.is_cancelled() {
-        match publish_due(&app).await {
+        match publish_due(&app, &*publisher).await {
             Ok(0) => {}
             Ok(_) => continue,
             Err(error) => tracing::warn!(%error, "replication failed; trying again"),
@@ -69,49 +61,72 @@ async fn wake(listener: Option<&mut PgListener>) -> sqlx::Result<()> {
 }
 
 /// Publishes what is due and answers how much that was.
-async fn publish_due(app: &App) -> Result<usize, ApiError> {
-    let leased = db::outbox::lease(&app.db, STEP, LEASE_SECONDS).await?;
+///
+/// # Errors
+/// The database's.
+pub async fn publish_due(app: &App, publisher: &dyn Publisher) -> Result<usize, ApiError> {
+    let limits = publisher.limits();
+    let leased = db::outbox::lease(&app.db, limits.entries, limits.lease_seconds).await?;
     if leased.is_empty() {
         return Ok(0);
     }
-    let entries = domain::records::entries(app, &leased).await?;
-    match push(app, entries).await {
-        Ok(()) => {
-            db::outbox::published(&app.db, &leased).await?;
-            tracing::debug!(keys = leased.len(), "published");
+    let places: Vec<_> = leased.iter().map(|row| &row.place).collect();
+    let entries = domain::records::entries(app, &places).await?;
+    match publisher.publish(&entries).await {
+        Ok(refused) => {
+            let (left, done): (Vec<&Leased>, Vec<&Leased>) =
+                leased.iter().partition(|row| refused.contains(&row.place.kv_key));
+            db::outbox::published(&app.db, &done).await?;
+            tracing::debug!(keys = done.len(), "published");
+            if !left.is_empty() {
+                tracing::warn!(keys = left.len(), "the edge's store did not take some keys");
+                db::outbox::failed(&app.db, &left, KEY_PAUSE, "not taken").await?;
+            }
         }
-        Err(error) => {
-            let seconds = back_off(&leased);
-            tracing::warn!(keys = leased.len(), seconds, error = %format_args!("{error:#}"), "publishing failed");
-            db::outbox::failed(&app.db, &leased, seconds, &format!("{error:#}")).await?;
+        Err(failure) => {
+            let seconds = back_off(&leased, &failure, publisher.limits().longest_pause);
+            tracing::warn!(keys = leased.len(), seconds, error = %failure, "publishing failed");
+            let leased: Vec<&Leased> = leased.iter().collect();
+            db::outbox::failed(&app.db, &leased, seconds, &failure.to_string()).await?;
         }
     }
     Ok(leased.len())
 }
 
-/// Seconds until the next try: doubling, up to 2, so that a worker that is back is told within 5 s.
-fn back_off(leased: &[Leased]) -> f64 {
+/// Seconds until the next try: doubling from a quarter, up to what the publisher allows, and not before the other side
+/// wants to be asked again.
+fn back_off(leased: &[Leased], failure: &Failure, longest: Duration) -> f64 {
     let attempts = leased.iter().map(|row| row.attempts).min().unwrap_or(1);
-    (0.25 * f64::from(1 << attempts.clamp(0, 3))).min(2.0)
+    let doubled = 0.25 * f64::from(1 << attempts.clamp(0, 12));
+    doubled.min(longest.as_secs_f64()).max(failure.pause.unwrap_or_default().as_secs_f64())
 }
 
-/// The signed push to a worker's `POST /_nim/replicate`.
-async fn push(app: &App, entries: Vec<Entry>) -> anyhow::Result<()> {
-    let url = app.config.edge_url.join("/_nim/replicate")?;
-    let body = serde_json::to_vec(&Replication { entries })?;
-    let request = internal::Request { method: "POST", target: url.path(), body: &body };
-    let (timestamp, signature) =
-        internal::sign(&app.config.edge_secrets, Direction::ControlToEdge, request, app.ambient.now());
-    let answer = app
-        .http
-        .post(url)
-        .header(internal::TIMESTAMP_HEADER, timestamp)
-        .header(internal::SIGNATURE_HEADER, signature)
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await?;
-    let status = answer.status();
-    anyhow::ensure!(status.is_success(), "the worker answered {status}");
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::outbox::Place;
+
+    #[test]
+    fn backs_off_as_far_as_it_may() {
+        let failed = |attempts, pause: Option<u64>, longest| {
+            let place = Place {
+                workspace_id: uuid::Uuid::nil(),
+                kv_key: String::new(),
+                link_id: None,
+                domain_id: uuid::Uuid::nil(),
+            };
+            let failure = Failure { why: anyhow::anyhow!("no"), pause: pause.map(Duration::from_secs) };
+            back_off(&[Leased { place, version: 1, attempts }], &failure, Duration::from_secs(longest))
+        };
+        for (attempts, pause, longest, seconds) in [
+            (1, None, 2, 0.5),
+            (3, None, 2, 2.0),
+            (9, None, 2, 2.0),
+            (5, None, 60, 8.0),
+            (40, None, 60, 60.0),
+            (1, Some(90), 60, 90.0),
+        ] {
+            assert!((failed(attempts, pause, longest) - seconds).abs() < 1e-9, "{attempts} {pause:?} {longest}");
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Housekeeping: partitions made ahead, answers to old idempotency keys and idle counts of requests removed.
+//! Housekeeping: partitions made ahead, answers to old idempotency keys and idle counts of requests removed, counts of
+//! minted clicks summed up.
 
 use std::time::Duration;
 
@@ -32,5 +33,6 @@ async fn once(app: &App) -> sqlx::Result<()> {
     sqlx::query!("delete from idempotency_keys where created_at < now() - interval '24 hours'")
         .execute(&mut *connection)
         .await?;
+    db::delivery::compact(&mut *connection).await?;
     Ok(())
 }

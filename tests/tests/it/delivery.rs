@@ -14,7 +14,7 @@ use shared::{
     id::{ClickId, LinkId, PartnerId, WorkspaceId},
     token::TokenKey,
 };
-use tests::{Options, Stack, Team, eventually, now, random, text};
+use tests::{Edge, Options, Stack, Team, eventually, now, random, text};
 use uuid::Uuid;
 
 /// (f) control-api stops: redirects go on, and the clicks arrive when it is back.
@@ -64,7 +64,7 @@ async fn deliver(stack: &Stack, clicks: &[Value]) -> Value {
 /// (d) The same click batch and the same event, each delivered three times, count once.
 #[tokio::test]
 async fn repeated_deliveries_count_once() {
-    let stack = Stack::with(Options { edge: false }).await;
+    let stack = Stack::with(Options { edge: Edge::Absent }).await;
     let team = stack.team().await;
     let (_, link) = team.campaign().await;
     let source = team.source().await;
@@ -116,7 +116,7 @@ async fn repeated_deliveries_count_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_clicks_survive_a_kill() {
     const BATCHES: usize = 1_000;
-    let mut stack = Stack::with(Options { edge: false }).await;
+    let mut stack = Stack::with(Options { edge: Edge::Absent }).await;
     let batches: Arc<Vec<Vec<u8>>> = {
         let team = stack.team().await;
         let link = json!({"id": LinkId::mint(now(), random())});

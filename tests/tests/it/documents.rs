@@ -3,7 +3,7 @@
 
 use std::{env, io::Write as _, path::PathBuf};
 
-use tests::{Options, Stack};
+use tests::{Edge, Options, Stack};
 use tokio::process::Command;
 
 /// The quick start, from workspace to report, as one would paste it into a shell.
@@ -46,7 +46,7 @@ fn quick_start() -> &'static str {
 /// Each sample sends a signed event that is accepted.
 #[tokio::test]
 async fn signing_samples_are_accepted() {
-    let stack = Stack::with(Options { edge: false }).await;
+    let stack = Stack::with(Options { edge: Edge::Absent }).await;
     let team = stack.team().await;
     let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/samples");
     let node = env::var_os("NIM_NODE").map_or_else(|| "node".into(), PathBuf::from);

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::{Millis, webhook::Secret};
-use tests::{Options, Stack, Team, now, random, text};
+use tests::{Edge, Options, Stack, Team, now, random, text};
 
 /// (g) Forged, stale or strangers' signatures and tokens.
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn forgeries_are_refused_by_name() {
 /// Every create endpoint: what is missing, mistyped, over-long or unknown is named, all at once.
 #[tokio::test]
 async fn bad_input_is_named_field_by_field() {
-    let stack = Stack::with(Options { edge: false }).await;
+    let stack = Stack::with(Options { edge: Edge::Absent }).await;
     let team = stack.team().await;
     let (_, link) = team.campaign().await;
     let source = text(&team.make("/v1/sources", json!({"name": "s", "kind": "signed"})).await, "/id");

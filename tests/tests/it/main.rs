@@ -3,6 +3,8 @@
 mod delivery;
 mod documents;
 mod doors;
+mod faults;
 mod history;
 mod main_job;
+mod self_hosted;
 mod wrangler;

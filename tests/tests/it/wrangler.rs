@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use tests::{Options, Stack, eventually};
+use tests::{Edge, Options, Stack, eventually};
 use tokio::process::Command;
 
 /// wrangler and the processes it starts; they end together.
@@ -18,7 +18,7 @@ impl Drop for Group {
 /// redirects on the first visit, by a fill, because this worker's own store is still empty.
 #[tokio::test]
 async fn wrangler_dev_serves_the_worker() {
-    let stack = Stack::with(Options { edge: false }).await;
+    let stack = Stack::with(Options { edge: Edge::Absent }).await;
     let team = stack.team().await;
     let (host, _) = team.campaign().await;
 

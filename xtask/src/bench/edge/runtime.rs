@@ -79,7 +79,7 @@ impl Runtime {
         let config = context.state(&format!("bench/{name}/workerd.capnp"))?;
         write(context, config.parent().context("a file without a folder")?, subject.modules())?;
         fs::write(&config, describe(context, subject.modules(), port, sink)?)?;
-        let mut command = Command::new(workerd(context));
+        let mut command = Command::new(node::workerd(context));
         command.arg("serve").arg(&config);
         let log = context.state(&format!("logs/bench-{subject:?}.log"))?;
         Ok(Prepared { command, config, log, port, sink, inspector: 0 })
@@ -194,12 +194,6 @@ fn compatibility_date(context: &Context) -> anyhow::Result<String> {
     let line = wrangler.lines().find(|line| line.starts_with("compatibility_date"));
     let date = line.and_then(|line| line.split('"').nth(1)).context("wrangler.toml states no compatibility_date")?;
     Ok(date.to_owned())
-}
-
-/// The binary itself: npm's command is a script that would start it as a child.
-fn workerd(context: &Context) -> PathBuf {
-    let architecture = if node::npm_architecture() == "x64" { "64" } else { node::npm_architecture() };
-    context.path(&format!("node_modules/@cloudflare/workerd-{}-{architecture}/bin/workerd", node::npm_platform()))
 }
 
 fn process_of(config: &Path) -> Option<u32> {

@@ -1,0 +1,89 @@
+//! The control plane's own doors, below `/_nim/`: signed, and shut unless `REPLICATION` is `push`.
+
+use serde::{Serialize, de::DeserializeOwned};
+use shared::{
+    internal::{self, Direction, Refusal, SIGNATURE_HEADER, TIMESTAMP_HEADER},
+    record::{Inquiry, Replication},
+};
+
+use crate::{
+    config::Config,
+    replicate, respond,
+    runtime::{self, Env, Request, Thrown},
+    spool,
+};
+
+/// The longest body taken, in bytes; some thousand records.
+const MAX_BODY: u32 = 8 << 20;
+
+#[derive(Serialize)]
+struct Fault<'a> {
+    code: &'a str,
+    detail: &'a str,
+}
+
+#[derive(Serialize)]
+struct Drained {
+    /// Whether clicks still wait here.
+    left: bool,
+}
+
+/// Whether a path is one of these doors.
+pub(crate) fn is_door(path: &str) -> bool {
+    matches!(path, internal::REPLICATE | internal::RECORDS | internal::DRAIN)
+}
+
+/// Takes a request of the control plane at the door `path`.
+pub(crate) async fn answer(
+    request: &Request,
+    method: &str,
+    path: &str,
+    env: &Env,
+    config: &Config,
+) -> Result<String, Thrown> {
+    if method != "POST" {
+        return Ok(respond::method_not_allowed("POST"));
+    }
+    let Some(body) = request.body(MAX_BODY).await? else {
+        return Ok(fault(413, "payload_too_large", "at most 8 MiB"));
+    };
+    let (timestamp, signature) = (request.header(TIMESTAMP_HEADER), request.header(SIGNATURE_HEADER));
+    let verified = internal::verify(
+        &config.edge_secrets,
+        Direction::ControlToEdge,
+        internal::Request { method: "POST", target: path, body: &body },
+        timestamp.as_deref(),
+        signature.as_deref(),
+        runtime::now(),
+    );
+    if let Err(refusal) = verified {
+        let code = match refusal {
+            Refusal::Missing => "signature_missing",
+            Refusal::Invalid => "signature_invalid",
+            Refusal::Expired => "signature_expired",
+        };
+        return Ok(fault(401, code, &refusal.to_string()));
+    }
+    match path {
+        internal::RECORDS => match read::<Inquiry>(&body) {
+            Ok(inquiry) => Ok(respond::json(200, &replicate::look(&inquiry, env).await?)),
+            Err(fault) => Ok(fault),
+        },
+        internal::DRAIN => Ok(respond::json(200, &Drained { left: spool::drain(env, config).await })),
+        _ => match read::<Replication>(&body) {
+            Ok(push) => match replicate::store(&push, env).await? {
+                Ok(receipt) => Ok(respond::json(200, &receipt)),
+                Err(key) => Ok(fault(422, "validation_failed", &["not a record: ", &key].concat())),
+            },
+            Err(fault) => Ok(fault),
+        },
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| fault(400, "invalid_json", &error.to_string()))
+}
+
+fn fault(status: u16, code: &str, detail: &str) -> String {
+    respond::json(status, &Fault { code, detail })
+}

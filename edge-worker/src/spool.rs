@@ -1,0 +1,104 @@
+//! The third way of a click: a KV namespace, emptied by a minutely job. Each entry is a batch as the control plane takes
+//! it, under the time it was made and some random digits, and is removed only when the centre has taken it.
+
+use serde_json::value::RawValue;
+use shared::{
+    Millis,
+    click::{Batch, Dropped},
+};
+
+use crate::{
+    config::Config,
+    control,
+    deliver::deliver,
+    isolate::Isolate,
+    log, rescue,
+    runtime::{self, Env, Thrown},
+};
+
+/// Entries are kept for as long as the centre takes clicks of that age, in seconds: 15 days.
+const KEPT_SECONDS: u32 = 15 * 86_400;
+/// Entries in one look.
+const PAGE: u32 = 100;
+/// A run ends after this long, in milliseconds; the next one goes on.
+const LONG_ENOUGH: i64 = 25 * Millis::SECOND;
+/// A click that the centre refuses alone, while it takes others, is given up after this long, in milliseconds.
+const PATIENCE: i64 = Millis::HOUR;
+/// How long one request may take, in milliseconds.
+const LIMIT: u32 = 15_000;
+
+/// Puts clicks into the spool, and word of those that are lost.
+pub(crate) async fn put(clicks: &[&Box<RawValue>], dropped: &[Dropped], env: &Env) -> Result<(), Thrown> {
+    let batch = Batch { clicks: clicks.iter().map(|click| &***click).collect(), dropped: dropped.to_vec() };
+    let text = serde_json::to_string(&batch).map_err(|error| Thrown::new(&error.to_string()))?;
+    let digits = Isolate::with(|isolate| isolate.random.borrow_mut().number());
+    env.spool(&format!("{:013}-{digits:016x}", runtime::now().0), &text, KEPT_SECONDS).await?;
+    log::warn("spooled", &format!("{} clicks", clicks.len()));
+    Ok(())
+}
+
+/// Empties the spool as far as the centre takes what is in it, and hands over what this isolate keeps. Answers whether
+/// anything is left.
+pub(crate) async fn drain(env: &Env, config: &Config) -> bool {
+    let is_left = match empty(env, config).await {
+        Ok(is_left) => is_left,
+        Err(why) => {
+            log::error("spool_stuck", &why);
+            true
+        }
+    };
+    rescue::hand_over(env, config).await || is_left
+}
+
+async fn empty(env: &Env, config: &Config) -> Result<bool, String> {
+    let started = runtime::now();
+    let mut after = String::new();
+    let (mut done, mut kept) = (0_u32, 0_u32);
+    loop {
+        let (keys, cursor) = env.spooled(PAGE, &after).await.map_err(|thrown| thrown.to_string())?;
+        for key in &keys {
+            // A list may still name what is gone, and two runs may overlap.
+            let Some(text) = env.unspool(key).await.map_err(|thrown| thrown.to_string())? else { continue };
+            if take(key, &text, config).await? {
+                env.unspooled(key).await.map_err(|thrown| thrown.to_string())?;
+                done += 1;
+            } else {
+                kept += 1;
+            }
+            if runtime::now().since(started) > LONG_ENOUGH {
+                log::warn("spool_backlog", &format!("{done} entries taken, more are left"));
+                return Ok(true);
+            }
+        }
+        match cursor {
+            Some(cursor) => after = cursor,
+            None => break,
+        }
+    }
+    if done + kept > 0 {
+        log::warn("spool_drained", &format!("{done} entries taken, {kept} left"));
+    }
+    Ok(kept > 0)
+}
+
+/// Whether the centre has settled all of an entry. An error is a centre that is away, for every entry.
+async fn take(key: &str, text: &str, config: &Config) -> Result<bool, String> {
+    let Ok(batch) = serde_json::from_str::<Batch<'_>>(text) else {
+        // Nobody but `put` writes here.
+        log::error("spool_unreadable", key);
+        return Ok(false);
+    };
+    if !batch.dropped.is_empty() {
+        let dropped = Batch { clicks: vec![], dropped: batch.dropped };
+        control::clicks(config, &dropped, LIMIT).await.map_err(|failure| failure.to_string())?;
+    }
+    let made_at = key.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
+    let is_old = runtime::now().since(Millis(made_at)) > PATIENCE;
+    let clicks: Vec<Box<RawValue>> = batch.clicks.into_iter().map(RawValue::to_owned).collect();
+    let delivery = deliver(&clicks, |_| is_old, LIMIT, config).await;
+    let all = !delivery.settled.contains(&false);
+    match delivery.failure {
+        Some(control::Failure::Status(400..=499)) | None => Ok(all),
+        Some(failure) => Err(failure.to_string()),
+    }
+}
