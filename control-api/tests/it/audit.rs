@@ -49,6 +49,13 @@ const CHANGES: &[(&str, &str, Option<&str>, bool)] = &[
         false,
     ),
     ("DELETE /v1/exports/{id}", "", Some("export.cancel"), true),
+    // One row in the trail for each object that they make, see `bulk`.
+    ("POST /v1/partners/bulk", "{}", None, false),
+    ("POST /v1/partners/import", "", None, false),
+    ("POST /v1/links/bulk", "{}", None, false),
+    ("POST /v1/links/import", "", None, false),
+    // Changes nothing.
+    ("POST /v1/sources/{id}/test", "{}", None, false),
     // Facts, not setup: each is its own row for ever.
     ("POST /v1/sources/{source_id}/events", "{}", None, false),
 ];

@@ -70,6 +70,7 @@ const REFERENCES: &[(&str, &str)] = &[
     ("program", "programs"),
     ("domain", "domains"),
     ("link", "links"),
+    ("source", "sources"),
 ];
 
 /// Parameters that name an object of any kind: nothing is found by them, and that is no fault.
@@ -99,6 +100,9 @@ const PLAIN: &[&str] = &[
     "dry_run",
     "kind",
     "partial",
+    "event_id",
+    "order_id",
+    "customer_id",
 ];
 
 const RANGE: &str = "from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z";
