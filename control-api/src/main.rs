@@ -31,6 +31,17 @@ enum Command {
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: String,
     },
+    /// Proves the rollups against the clicks, or repairs them, while the service runs
+    Rollups {
+        /// What to do
+        action: control_api::work::rollups::Check,
+        /// Only this workspace (`ws_…`)
+        #[arg(long)]
+        workspace: Option<shared::id::WorkspaceId>,
+        /// Postgres, for example `postgres://user:password@host/database`
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        database_url: String,
+    },
     /// Prints the OpenAPI document
     Openapi,
 }
@@ -54,6 +65,11 @@ async fn main() -> anyhow::Result<()> {
             let keys = control_api::db::outbox::enqueue_all(&pool).await?;
             tracing::info!(keys, "queued for publication; any running control-api publishes them");
             Ok(())
+        }
+        Command::Rollups { action, workspace, database_url } => {
+            telemetry::start(cli.log_format);
+            let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
+            control_api::work::rollups::check(&pool, action, workspace).await
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.
         Command::Openapi => {

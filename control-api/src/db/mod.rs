@@ -15,6 +15,7 @@ pub mod partners;
 pub mod programs;
 pub mod records;
 pub mod reports;
+pub mod retention;
 pub mod rollups;
 pub mod sources;
 pub mod workspaces;

@@ -9,6 +9,7 @@
 mod exports;
 mod openapi;
 mod reports;
+mod rollups;
 #[allow(dead_code)] // A stage has more than the first stories ask for.
 mod service;
 mod story;
