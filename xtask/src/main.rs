@@ -12,6 +12,7 @@ mod cargo;
 mod context;
 mod demo;
 mod edge;
+mod generate;
 mod lock;
 mod node;
 mod ports;
@@ -56,6 +57,8 @@ enum Command {
     Prepare,
     /// Write openapi.json from the control API
     Openapi,
+    /// Write a workspace with a long history into Postgres
+    Gen(generate::Size),
     /// Measure something
     Bench {
         /// What to measure
@@ -96,6 +99,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let tools = node::Tools::ensure(&context).await?;
             worker::build(&context, &tools).await
         }
+        Command::Gen(size) => generate::run(&context, &size).await,
         Command::Prepare => prepare::queries(&context).await,
         Command::Openapi => prepare::openapi(&context).await,
         Command::Bench { what } => bench::run(&context, what).await,
