@@ -40,6 +40,17 @@ enum Command {
     /// Keys that encrypt at rest
     #[command(subcommand)]
     Keys(Keys),
+    /// Proves the rollups against the clicks, or repairs them, while the service runs
+    Rollups {
+        /// What to do
+        action: control_api::work::rollups::Check,
+        /// Only this workspace (`ws_…`)
+        #[arg(long)]
+        workspace: Option<shared::id::WorkspaceId>,
+        /// Postgres, for example `postgres://user:password@host/database`
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        database_url: String,
+    },
     /// Prints the OpenAPI document
     Openapi,
 }
@@ -86,6 +97,11 @@ async fn main() -> anyhow::Result<()> {
             println!("encrypted anew under key {kid}: {resealed}; ended and removed: {ended}; not opened: {unopened}");
             anyhow::ensure!(unopened == 0, "{unopened} secrets need a key that the ring lacks; keep every old key");
             Ok(())
+        }
+        Command::Rollups { action, workspace, database_url } => {
+            telemetry::start(cli.log_format);
+            let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
+            control_api::work::rollups::check(&pool, action, workspace).await
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.
         Command::Openapi => {

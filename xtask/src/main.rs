@@ -13,6 +13,7 @@ mod context;
 mod demo;
 mod edge;
 mod fuzz;
+mod generate;
 mod lock;
 mod node;
 mod ports;
@@ -65,6 +66,8 @@ enum Command {
     Prepare,
     /// Write openapi.json from the control API
     Openapi,
+    /// Write a workspace with a long history into Postgres
+    Gen(generate::Size),
     /// Measure something
     Bench {
         #[command(subcommand)]
@@ -107,6 +110,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             worker::build(&context, &tools).await
         }
         Command::Edge { self_hosted } => edge::run(&context, self_hosted).await,
+        Command::Gen(size) => generate::run(&context, &size).await,
         Command::Prepare => prepare::queries(&context).await,
         Command::Openapi => prepare::openapi(&context).await,
         Command::Bench { what } => bench::run(&context, what).await,

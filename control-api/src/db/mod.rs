@@ -19,6 +19,7 @@ pub mod partners;
 pub mod programs;
 pub mod records;
 pub mod reports;
+pub mod retention;
 pub mod rollups;
 pub mod source_test;
 pub mod sources;

@@ -1,22 +1,131 @@
-//! Folding of what was stored into what reports read.
+//! Rollups: folding into them what was stored, proving them against the clicks, repairing them, and bounding the
+//! dimensions that visitors choose the values of.
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
-/// Only one instance folds at a time; the others find the lock taken and rest.
+use crate::time::At;
+
+/// Only one instance writes rollups at a time; the others find the lock taken and rest.
 const LOCK: i64 = 0x6e69_6d72_6f6c_6c75;
+
+/// Values of `source` and of `referrer` that keep rows of their own, per workspace and day.
+pub const KEPT_VALUES: i64 = 1_000;
 
 /// Folds at most `limit` clicks into the rollups, in one transaction, and answers how many.
 ///
 /// # Errors
 /// The database's.
 pub async fn fold(db: &PgPool, limit: i64) -> sqlx::Result<i64> {
-    let mut tx = db.begin().await?;
-    let mine =
-        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "mine!""#, LOCK).fetch_one(&mut *tx).await?;
-    if !mine {
-        return Ok(0);
-    }
+    let Some(mut tx) = try_lock(db).await? else { return Ok(0) };
     let folded = sqlx::query_file_scalar!("src/db/rollups/fold.sql", limit).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     Ok(folded)
+}
+
+async fn try_lock(db: &PgPool) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {
+    let mut tx = db.begin().await?;
+    let mine =
+        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "mine!""#, LOCK).fetch_one(&mut *tx).await?;
+    Ok(mine.then_some(tx))
+}
+
+/// A workspace's clicks of one UTC day, or what the rollups hold of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    /// The workspace.
+    pub workspace: Uuid,
+    /// The day's first moment.
+    pub start: At,
+}
+
+/// Every day that has clicks or rollups, of one workspace or of all, oldest first; none whose clicks may be gone.
+///
+/// # Errors
+/// The database's.
+pub async fn days(db: &PgPool, workspace: Option<Uuid>) -> sqlx::Result<Vec<Day>> {
+    // Skips from day to day along the primary keys, where reading every click would take minutes.
+    sqlx::query_as!(
+        Day,
+        r#"with recursive facts as (
+            select w.id as workspace, first.day
+            from workspaces w
+            cross join lateral (
+                select date_trunc('day', uuid_extract_timestamp(click_id), 'UTC') as day
+                from clicks c where c.workspace_id = w.id order by click_id limit 1
+            ) first
+            where $1::uuid is null or w.id = $1
+            union all
+            select facts.workspace, next.day
+            from facts
+            cross join lateral (
+                select date_trunc('day', uuid_extract_timestamp(click_id), 'UTC') as day
+                from clicks c
+                where c.workspace_id = facts.workspace and c.click_id >= uuid_at(facts.day + interval '1 day')
+                order by click_id limit 1
+            ) next
+        )
+        select d.workspace as "workspace!", d.day as "start!: At"
+        from (
+            select workspace, day from facts
+            union
+            select workspace_id, bucket from click_rollups
+            where dimension = 'all' and grain = 'day' and ($1::uuid is null or workspace_id = $1)
+        ) d
+        join workspaces w on w.id = d.workspace
+        where w.clicks_pruned_before is null or d.day >= w.clicks_pruned_before
+        order by 1, 2"#,
+        workspace
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// In how many places the rollups of a day differ from its clicks.
+///
+/// # Errors
+/// The database's.
+pub async fn verify(db: &PgPool, day: Day) -> sqlx::Result<i64> {
+    sqlx::query_file_scalar!("src/db/rollups/verify.sql", day.workspace, day.start.0).fetch_one(db).await
+}
+
+/// Counts a day's clicks again, while ingest and reports go on, and answers how many rows were wrong.
+///
+/// # Errors
+/// The database's.
+pub async fn rebuild(db: &PgPool, day: Day) -> sqlx::Result<i64> {
+    let mut tx = db.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
+    let changed =
+        sqlx::query_file_scalar!("src/db/rollups/rebuild.sql", day.workspace, day.start.0).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Keeps the [`KEPT_VALUES`] greatest values of `source` and `referrer` of days that began before `before`, and adds
+/// the rest together. Answers how many days it found with more.
+///
+/// # Errors
+/// The database's.
+pub async fn trim(db: &PgPool, since: At, before: At) -> sqlx::Result<usize> {
+    let crowded = sqlx::query!(
+        r#"select workspace_id, dimension, bucket from click_rollups
+        where dimension in ('source', 'referrer') and grain = 'day' and bucket >= $1 and bucket < $2
+            and key not in ('none', '(other)')
+        group by 1, 2, 3
+        having count(*) > $3"#,
+        since.0,
+        before.0,
+        KEPT_VALUES
+    )
+    .fetch_all(db)
+    .await?;
+    for day in &crowded {
+        let Some(mut tx) = try_lock(db).await? else { continue };
+        sqlx::query_file!("src/db/rollups/trim.sql", day.workspace_id, day.dimension, day.bucket, KEPT_VALUES)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+    }
+    Ok(crowded.len())
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
+use shared::id::WorkspaceId;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
@@ -30,4 +33,44 @@ pub async fn run(app: App, stop: CancellationToken) {
             }
         };
     }
+}
+
+/// What can be done about rollups beside folding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Check {
+    /// Tells where they differ from the clicks, and fails if they do
+    Verify,
+    /// Counts the clicks again and corrects what differs
+    Rebuild,
+}
+
+/// Goes through the rollups day by day. Ingest and reports go on meanwhile; a rebuild only keeps the folding waiting,
+/// one day at a time.
+///
+/// # Errors
+/// The database's, or that rollups differ.
+pub async fn check(db: &PgPool, check: Check, workspace: Option<WorkspaceId>) -> anyhow::Result<()> {
+    let days = db::rollups::days(db, workspace.map(shared::Id::uuid)).await?;
+    let mut wrong = 0_usize;
+    for &day in &days {
+        let places = match check {
+            Check::Verify => db::rollups::verify(db, day).await?,
+            Check::Rebuild => db::rollups::rebuild(db, day).await?,
+        };
+        if places > 0 {
+            wrong += 1;
+            let workspace = WorkspaceId::from_uuid(day.workspace);
+            match check {
+                Check::Verify => tracing::error!(%workspace, day = %day.start, places, "rollups differ from clicks"),
+                Check::Rebuild => tracing::info!(%workspace, day = %day.start, places, "rollups corrected"),
+            }
+        }
+    }
+    tracing::info!(days = days.len(), wrong, "went through the rollups");
+    ensure!(
+        check == Check::Rebuild || wrong == 0,
+        "the rollups of {wrong} of {} days differ; `control-api rollups rebuild` corrects them",
+        days.len()
+    );
+    Ok(())
 }

@@ -29,6 +29,7 @@ mod publish;
 mod report_answers;
 mod report_http;
 mod reports;
+mod rollups;
 mod routes;
 mod secrets;
 mod service;

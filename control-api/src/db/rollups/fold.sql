@@ -2,41 +2,24 @@
 with taken as (
     delete from click_deltas where ctid = any(array(select ctid from click_deltas limit $1))
     returning *
-), exploded as (
+), quarters as (
     select
         t.workspace_id,
-        d.dimension,
+        c.dimension,
         date_bin('15 minutes', uuid_extract_timestamp(t.click_id), timestamptz '2000-01-01 00:00:00Z') as bucket,
-        d.key,
+        c.key,
         -- The greatest of these holds the latest click and its label: a UUIDv7's text sorts by time.
-        t.click_id::text || coalesce(d.label, '') as latest,
-        t.bot,
-        t.trigger = 'qr' as qr
+        max(t.click_id::text || coalesce(c.label, '')) as latest,
+        count(*) filter (where not t.bot and t.trigger <> 'qr') as human_link,
+        count(*) filter (where not t.bot and t.trigger = 'qr') as human_qr,
+        count(*) filter (where t.bot and t.trigger <> 'qr') as bot_link,
+        count(*) filter (where t.bot and t.trigger = 'qr') as bot_qr
     from taken t
-    cross join lateral (values
-        ('all', 'all', null),
-        ('partner', coalesce(t.partner_id::text, 'none'), t.partner_name),
-        ('program', coalesce(t.program_id::text, 'none'), t.program_name),
-        ('link', t.link_id::text, t.domain || '/' || t.slug),
-        ('domain', t.domain, null),
-        ('trigger', t.trigger, null),
-        ('source', coalesce(t.source, 'none'), null),
-        ('campaign', coalesce(t.campaign, 'none'), null),
-        ('referrer', coalesce(t.referrer_host, 'none'), null),
-        ('country', coalesce(t.country, 'none'), null),
-        ('region', coalesce(t.country || '-' || t.region, 'none'), null),
-        ('device', t.device, null),
-        ('browser', t.browser, null),
-        ('os', t.os, null)
-    ) as d (dimension, key, label)
-), quarters as (
-    select workspace_id, dimension, bucket, key, max(latest) as latest,
-        count(*) filter (where not bot and not qr) as human_link,
-        count(*) filter (where not bot and qr) as human_qr,
-        count(*) filter (where bot and not qr) as bot_link,
-        count(*) filter (where bot and qr) as bot_qr
-    from exploded
-    group by workspace_id, dimension, bucket, key
+    cross join lateral click_cells(
+        t.link_id, t.domain, t.slug, t.partner_id, t.partner_name, t.program_id, t.program_name, t.trigger, t.source,
+        t.campaign, t.referrer_host, t.country, t.region, t.device, t.browser, t.os
+    ) c
+    group by 1, 2, 3, 4
 ), spans as (
     select 'quarter' as grain, * from quarters
     union all

@@ -1,0 +1,154 @@
+//! Rollups that can be proved and repaired, and what becomes of old clicks.
+
+use control_api::{
+    db::rollups::{self, Day},
+    time::At,
+    work::{
+        rollups::{Check, check},
+        upkeep,
+    },
+};
+use shared::{Millis, redirect::Visit};
+use sqlx::PgPool;
+
+use super::service::{PHONE, Service, Team};
+
+/// Clicks by some sources at a time, delivered.
+async fn visits(service: &Service, host: &str, at: Millis, sources: &[&str]) {
+    let mut visited = Vec::new();
+    for source in sources {
+        let query = format!("utm_source={source}");
+        let visit = Visit { host, slug: "nomura", agent: PHONE, query: &query, ..Visit::default() };
+        visited.push(service.visit_as(&visit, at).await);
+    }
+    let receipt = service.deliver(&visited.iter().collect::<Vec<_>>()).await;
+    assert_eq!(receipt["stored"], sources.len(), "{receipt}");
+}
+
+async fn fold_all(pool: &PgPool) {
+    while rollups::fold(pool, 1_000).await.unwrap() > 0 {}
+}
+
+async fn differences(pool: &PgPool) -> i64 {
+    let mut sum = 0;
+    for day in rollups::days(pool, None).await.unwrap() {
+        sum += rollups::verify(pool, day).await.unwrap();
+    }
+    sum
+}
+
+/// The traffic report's totals of everything around now.
+async fn total(team: &Team) -> i64 {
+    let day = |days| At::from_millis(team.service.now().plus(days * Millis::DAY)).to_string();
+    let path = format!("/v1/reports/traffic?from={}&to={}&group_by=source", &day(-20)[..10], &day(2)[..10]);
+    team.get(&path).await.expect(200)["totals"]["total"].as_i64().unwrap()
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn rollups_are_proved_and_repaired_while_clicks_wait_to_be_folded(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let (now, earlier) = (service.now(), service.now().plus(-3 * Millis::DAY));
+    visits(&service, &host, now, &["news", "mail", "news"]).await;
+    visits(&service, &host, earlier, &["news"]).await;
+    fold_all(&pool).await;
+    // These stay deltas.
+    visits(&service, &host, now, &["chat"]).await;
+    assert_eq!(differences(&pool).await, 0);
+    check(&pool, Check::Verify, None).await.unwrap();
+
+    sqlx::query("update click_rollups set human_link = human_link + 1 where dimension = 'partner' and grain = 'day'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("delete from click_rollups where dimension = 'link' and grain = 'quarter'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    // A partner's day of two days, and a link's quarter-hour of each.
+    assert_eq!(differences(&pool).await, 4);
+    assert!(check(&pool, Check::Verify, Some(team.id())).await.is_err());
+
+    check(&pool, Check::Rebuild, Some(team.id())).await.unwrap();
+    assert_eq!(differences(&pool).await, 0);
+    assert_eq!(total(&team).await, 5);
+    // What the repair has counted is not folded again.
+    fold_all(&pool).await;
+    assert_eq!((differences(&pool).await, total(&team).await), (0, 5));
+    let day = Day {
+        workspace: team.id().uuid(),
+        start: At::parse(&format!("{}T00:00:00Z", &At::from_millis(now).to_string()[..10])).unwrap(),
+    };
+    assert_eq!(rollups::rebuild(&pool, day).await.unwrap(), 0, "nothing was wrong any more");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn values_that_visitors_choose_are_bounded_once_a_day_is_over(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let yesterday = service.now().plus(-3 * Millis::DAY);
+    let names: Vec<_> = (0..rollups::KEPT_VALUES + 20).map(|number| format!("s{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    for part in names.chunks(500) {
+        visits(&service, &host, yesterday, part).await;
+    }
+    // The last ones are the greatest: they must be among the kept.
+    visits(&service, &host, yesterday, &names[names.len() - 10..]).await;
+    fold_all(&pool).await;
+    upkeep::once(&service.app).await.unwrap();
+
+    let keys: Vec<(String, i64)> = sqlx::query_as(
+        "select key, human_link from click_rollups where dimension = 'source' and grain = 'day' order by human_link desc, key",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(keys.len(), 1_001);
+    assert_eq!(keys[0], ("(other)".to_owned(), 20));
+    let mut greatest = names[names.len() - 10..].to_vec();
+    greatest.sort_unstable();
+    assert_eq!(keys[1..11].iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), greatest);
+    assert_eq!((differences(&pool).await, total(&team).await), (0, 1_030));
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn old_clicks_go_where_the_workspace_says_so_and_their_counts_stay(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let (short, long) = (service.team().await, service.team().await);
+    let (hosts, then) = ([short.campaign().await.0, long.campaign().await.0], service.now());
+    for host in &hosts {
+        visits(&service, host, then, &["news", "mail"]).await;
+    }
+    fold_all(&pool).await;
+    sqlx::query("update workspaces set click_retention_days = 380 where id = $1")
+        .bind(short.id().uuid())
+        .execute(&pool)
+        .await
+        .unwrap();
+    let clicks = async |team: &Team| -> i64 {
+        let count = sqlx::query_scalar("select count(*) from clicks where workspace_id = $1").bind(team.id().uuid());
+        count.fetch_one(&pool).await.unwrap()
+    };
+    let counted = async |team: &Team| -> i64 {
+        let sql = "select sum(human_link)::bigint from click_rollups where workspace_id = $1 and dimension = 'all' and grain = 'day'";
+        sqlx::query_scalar(sql).bind(team.id().uuid()).fetch_one(&pool).await.unwrap()
+    };
+    let partition = format!("clicks_{}", At::from_millis(then).0.format("%Y%m"));
+    let stands = async || -> bool {
+        sqlx::query_scalar("select to_regclass($1) is not null").bind(&partition).fetch_one(&pool).await.unwrap()
+    };
+
+    service.advance(500 * Millis::DAY);
+    upkeep::once(&service.app).await.unwrap();
+    assert_eq!((clicks(&short).await, clicks(&long).await), (0, 2));
+    assert_eq!((counted(&short).await, counted(&long).await), (2, 2));
+    assert!(stands().await, "somebody keeps clicks in it");
+    assert_eq!(differences(&pool).await, 0, "days whose clicks are gone are not compared");
+
+    sqlx::query("update workspaces set click_retention_days = 400").execute(&pool).await.unwrap();
+    upkeep::once(&service.app).await.unwrap();
+    assert!(!stands().await, "nobody keeps anything in it");
+    assert_eq!((counted(&short).await, counted(&long).await), (2, 2));
+}
