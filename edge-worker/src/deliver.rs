@@ -24,7 +24,7 @@ pub(crate) struct Delivery {
 /// `limit` is the time for one request, in milliseconds.
 pub(crate) async fn deliver(
     clicks: &[Box<RawValue>],
-    give_up: impl Fn(usize) -> bool,
+    give_up: &dyn Fn(usize) -> bool,
     limit: u32,
     config: &Config,
 ) -> Delivery {

@@ -54,7 +54,7 @@ pub(crate) async fn hand_over(env: &Env, config: &Config) -> bool {
         let is_away = Isolate::with(|isolate| isolate.centre_away_until.get().is_some_and(|until| now < until));
         let (mut taken, mut told) = (vec![false; claim.clicks.len()], false);
         if !is_away {
-            let delivery = deliver(&claim.clicks, |_| false, DIRECT_LIMIT, config).await;
+            let delivery = deliver(&claim.clicks, &|_| false, DIRECT_LIMIT, config).await;
             taken = delivery.settled;
             if let Some(failure) = delivery.failure {
                 log::warn("direct_failed", &failure.to_string());

@@ -95,7 +95,7 @@ async fn take(key: &str, text: &str, config: &Config) -> Result<bool, String> {
     let made_at = key.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
     let is_old = runtime::now().since(Millis(made_at)) > PATIENCE;
     let clicks: Vec<Box<RawValue>> = batch.clicks.into_iter().map(RawValue::to_owned).collect();
-    let delivery = deliver(&clicks, |_| is_old, LIMIT, config).await;
+    let delivery = deliver(&clicks, &|_| is_old, LIMIT, config).await;
     let all = !delivery.settled.contains(&false);
     match delivery.failure {
         Some(control::Failure::Status(400..=499)) | None => Ok(all),
