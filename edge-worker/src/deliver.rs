@@ -30,7 +30,9 @@ pub(crate) async fn deliver(
 ) -> Delivery {
     let mut delivery = Delivery { settled: vec![false; clicks.len()], failure: None };
     let mut refused = Vec::new();
-    let mut left = vec![0..clicks.len()];
+    // Parts that still have to be sent, the first one last.
+    let all = 0..clicks.len();
+    let mut left = vec![all];
     let mut knocked = false;
     while let Some(part) = left.pop() {
         let batch = Batch { clicks: clicks[part.clone()].iter().map(AsRef::as_ref).collect(), dropped: vec![] };

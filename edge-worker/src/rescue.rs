@@ -67,9 +67,9 @@ pub(crate) async fn hand_over(env: &Env, config: &Config) -> bool {
         }
         let mut rest = 0;
         if taken.contains(&false) {
-            let clicks: Vec<_> =
-                claim.clicks.iter().zip(&taken).filter(|(_, taken)| !**taken).map(|(c, _)| c).collect();
-            match spool::put(&clicks, &claim.dropped, env).await {
+            let left = claim.clicks.iter().zip(&taken).filter(|(_, taken)| !**taken);
+            let clicks = left.map(|(click, _)| &**click).collect();
+            match spool::put(clicks, &claim.dropped, env).await {
                 Ok(()) => {
                     taken.fill(true);
                     (told, rest, failures) = (true, GATHER, 0);
