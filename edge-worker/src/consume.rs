@@ -44,7 +44,7 @@ extern "C" {
 /// Delivers a batch of a queue and settles each of its messages.
 pub(crate) async fn batch(messages: &[Message], queue: &str, config: &Config) {
     let clicks: Vec<_> = messages.iter().map(|message| deliver::click(message.body().as_string())).collect();
-    let delivery = deliver(&clicks, |place| messages[place].attempts() >= PATIENCE, LIMIT, config).await;
+    let delivery = deliver(&clicks, &|place| messages[place].attempts() >= PATIENCE, LIMIT, config).await;
     let mut left = Vec::new();
     for (message, settled) in messages.iter().zip(delivery.settled) {
         if settled {

@@ -24,13 +24,15 @@ pub(crate) struct Delivery {
 /// `limit` is the time for one request, in milliseconds.
 pub(crate) async fn deliver(
     clicks: &[Box<RawValue>],
-    give_up: impl Fn(usize) -> bool,
+    give_up: &dyn Fn(usize) -> bool,
     limit: u32,
     config: &Config,
 ) -> Delivery {
     let mut delivery = Delivery { settled: vec![false; clicks.len()], failure: None };
     let mut refused = Vec::new();
-    let mut left = vec![0..clicks.len()];
+    // Parts that still have to be sent, the first one last.
+    let all = 0..clicks.len();
+    let mut left = vec![all];
     let mut knocked = false;
     while let Some(part) = left.pop() {
         let batch = Batch { clicks: clicks[part.clone()].iter().map(AsRef::as_ref).collect(), dropped: vec![] };

@@ -54,7 +54,7 @@ pub(crate) async fn hand_over(env: &Env, config: &Config) -> bool {
         let is_away = Isolate::with(|isolate| isolate.centre_away_until.get().is_some_and(|until| now < until));
         let (mut taken, mut told) = (vec![false; claim.clicks.len()], false);
         if !is_away {
-            let delivery = deliver(&claim.clicks, |_| false, DIRECT_LIMIT, config).await;
+            let delivery = deliver(&claim.clicks, &|_| false, DIRECT_LIMIT, config).await;
             taken = delivery.settled;
             if let Some(failure) = delivery.failure {
                 log::warn("direct_failed", &failure.to_string());
@@ -67,9 +67,9 @@ pub(crate) async fn hand_over(env: &Env, config: &Config) -> bool {
         }
         let mut rest = 0;
         if taken.contains(&false) {
-            let clicks: Vec<_> =
-                claim.clicks.iter().zip(&taken).filter(|(_, taken)| !**taken).map(|(c, _)| c).collect();
-            match spool::put(&clicks, &claim.dropped, env).await {
+            let left = claim.clicks.iter().zip(&taken).filter(|(_, taken)| !**taken);
+            let clicks = left.map(|(click, _)| &**click).collect();
+            match spool::put(clicks, &claim.dropped, env).await {
                 Ok(()) => {
                     taken.fill(true);
                     (told, rest, failures) = (true, GATHER, 0);

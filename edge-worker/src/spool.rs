@@ -28,12 +28,13 @@ const PATIENCE: i64 = Millis::HOUR;
 const LIMIT: u32 = 15_000;
 
 /// Puts clicks into the spool, and word of those that are lost.
-pub(crate) async fn put(clicks: &[&Box<RawValue>], dropped: &[Dropped], env: &Env) -> Result<(), Thrown> {
-    let batch = Batch { clicks: clicks.iter().map(|click| &***click).collect(), dropped: dropped.to_vec() };
+pub(crate) async fn put(clicks: Vec<&RawValue>, dropped: &[Dropped], env: &Env) -> Result<(), Thrown> {
+    let count = clicks.len();
+    let batch = Batch { clicks, dropped: dropped.to_vec() };
     let text = serde_json::to_string(&batch).map_err(|error| Thrown::new(&error.to_string()))?;
     let digits = Isolate::with(|isolate| isolate.random.borrow_mut().number());
     env.spool(&format!("{:013}-{digits:016x}", runtime::now().0), &text, KEPT_SECONDS).await?;
-    log::warn("spooled", &format!("{} clicks", clicks.len()));
+    log::warn("spooled", &format!("{count} clicks"));
     Ok(())
 }
 
@@ -95,7 +96,7 @@ async fn take(key: &str, text: &str, config: &Config) -> Result<bool, String> {
     let made_at = key.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
     let is_old = runtime::now().since(Millis(made_at)) > PATIENCE;
     let clicks: Vec<Box<RawValue>> = batch.clicks.into_iter().map(RawValue::to_owned).collect();
-    let delivery = deliver(&clicks, |_| is_old, LIMIT, config).await;
+    let delivery = deliver(&clicks, &|_| is_old, LIMIT, config).await;
     let all = !delivery.settled.contains(&false);
     match delivery.failure {
         Some(control::Failure::Status(400..=499)) | None => Ok(all),
