@@ -155,7 +155,7 @@ pub async fn conversion(
         r#"select c.id as "id: ConversionId", c.type as "kind: EventType", c.customer_id, c.order_id, c.original_event_id,
            c.occurred_at as "occurred_at: At", c.recorded_at as "recorded_at: At",
            c.attributed_at as "attributed_at: At", c.status as "status: Status", c.method as "method: Method",
-           null::text as "tried: Method", c.reason as "reason: Reason", c.click_id as "click_id: ClickId",
+           c.tried as "tried: Method", c.reason as "reason: Reason", c.click_id as "click_id: ClickId",
            c.original_id as "original_id: ConversionId", c.window_days, c.link_id as "link_id: LinkId",
            'https://' || c.domain || '/' || c.slug as short_url, c.partner_id as "partner_id: PartnerId",
            c.partner_name, c.program_id as "program_id: ProgramId", c.program_name, c.bot_reason, c.terms_version,
