@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shared::{
-    id::{DomainId, LinkId, PartnerId, ProgramId, WorkspaceId},
+    id::{DomainId, PartnerId, ProgramId, WorkspaceId},
     record::link_key,
 };
 use sqlx::{PgConnection, PgExecutor, PgPool};
@@ -73,14 +73,6 @@ pub async fn enqueue_new_links(db: &mut PgConnection, workspace: WorkspaceId, li
 async fn wake(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!("select pg_notify($1, '')", CHANNEL).fetch_one(db).await?;
     Ok(())
-}
-
-/// A link was changed, or its assignment was.
-///
-/// # Errors
-/// The database's.
-pub async fn touch_link(db: &mut PgConnection, workspace: WorkspaceId, link: LinkId) -> sqlx::Result<()> {
-    touch_links(db, workspace, &[link.uuid()]).await
 }
 
 /// A partner was renamed, or became active or inactive: its links' records carry that.
