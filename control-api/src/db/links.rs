@@ -11,6 +11,7 @@ use shared::{
 use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
+use super::assignments::Assignment;
 use crate::{
     http::{
         page::{Order, SortedQuery},
@@ -104,6 +105,19 @@ pub struct CurrentAssignment {
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: At,
+}
+
+impl CurrentAssignment {
+    /// Of an assignment that is in force.
+    #[must_use]
+    pub fn of(assignment: &Assignment) -> Self {
+        Self {
+            id: assignment.id,
+            partner: assignment.partner.clone(),
+            program: assignment.program.clone(),
+            started_at: assignment.started_at,
+        }
+    }
 }
 
 struct Row {
@@ -287,16 +301,8 @@ pub async fn list(
 /// # Errors
 /// The database's.
 pub async fn get(db: impl PgExecutor<'_>, workspace: WorkspaceId, id: LinkId) -> sqlx::Result<Option<Link>> {
-    Ok(get_all(db, workspace, &[id.uuid()]).await?.pop())
-}
-
-/// Those of these links that exist, in no order.
-///
-/// # Errors
-/// The database's.
-pub async fn get_all(db: impl PgExecutor<'_>, workspace: WorkspaceId, ids: &[Uuid]) -> sqlx::Result<Vec<Link>> {
-    let rows = select!("l.workspace_id = $1 and l.id = any($2)", workspace.uuid(), ids).fetch_all(db).await?;
-    Ok(rows.into_iter().map(Link::from).collect())
+    let row = select!("l.workspace_id = $1 and l.id = $2", workspace.uuid(), id.uuid());
+    Ok(row.fetch_optional(db).await?.map(Link::from))
 }
 
 /// One link, its row locked until the transaction ends. The lock comes first and by itself, so that the

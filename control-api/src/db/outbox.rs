@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
-use shared::id::{DomainId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use shared::{
+    id::{DomainId, PartnerId, ProgramId, WorkspaceId},
+    record::link_key,
+};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
+use super::links::Link;
 use crate::time::At;
 
 /// Wakes the replicators of all instances.
@@ -40,17 +44,35 @@ pub async fn touch_links(db: &mut PgConnection, workspace: WorkspaceId, ids: &[U
     wake(db).await
 }
 
-async fn wake(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!("select pg_notify($1, '')", CHANNEL).fetch_one(db).await?;
-    Ok(())
-}
-
-/// A link was changed, or its assignment was.
+/// Links were made just now: their records have no version before. From what the caller holds, without reading it back.
 ///
 /// # Errors
 /// The database's.
-pub async fn touch_link(db: &mut PgConnection, workspace: WorkspaceId, link: LinkId) -> sqlx::Result<()> {
-    touch_links(db, workspace, &[link.uuid()]).await
+pub async fn enqueue_new_links(db: &mut PgConnection, workspace: WorkspaceId, links: &[&Link]) -> sqlx::Result<()> {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<String> = links.iter().map(|link| link_key(&link.domain, &link.slug)).collect();
+    let ids: Vec<Uuid> = links.iter().map(|link| link.id.uuid()).collect();
+    let domains: Vec<Uuid> = links.iter().map(|link| link.domain_id.uuid()).collect();
+    sqlx::query!(
+        "insert into outbox (workspace_id, kv_key, link_id, domain_id)
+         select $1, r.* from unnest($2::text[], $3::uuid[], $4::uuid[]) as r (kv_key, link_id, domain_id) order by r.kv_key
+         on conflict (workspace_id, kv_key) do update
+         set link_id = excluded.link_id, version = outbox.version + 1, enqueued_at = now(), attempts = 0",
+        workspace.uuid(),
+        &keys,
+        &ids,
+        &domains,
+    )
+    .execute(&mut *db)
+    .await?;
+    wake(db).await
+}
+
+async fn wake(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!("select pg_notify($1, '')", CHANNEL).fetch_one(db).await?;
+    Ok(())
 }
 
 /// A partner was renamed, or became active or inactive: its links' records carry that.

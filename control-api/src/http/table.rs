@@ -54,10 +54,12 @@ impl<S: Send + Sync> FromRequest<S> for CsvBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let given =
-            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
-            return Err(ApiError::NotCsv);
+        // A missing type is taken as CSV, as it is taken as JSON elsewhere.
+        if let Some(given) = request.headers().get(header::CONTENT_TYPE) {
+            let given = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+            if !given.trim().eq_ignore_ascii_case("text/csv") {
+                return Err(ApiError::NotCsv);
+            }
         }
         body::read(request, MAX_JSON).await.map(Self)
     }

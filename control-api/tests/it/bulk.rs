@@ -242,12 +242,13 @@ const PARTNERS: &str = "\u{feff}display_name,key,tags,invite.channel,metadata.ti
 async fn a_file_of_partners_is_tried_and_then_imported(pool: PgPool) {
     let team = Service::start(&pool).await.team().await;
     team.post("/v1/programs", json!({"name": "Creators"})).await.expect(201);
+    let audited = team.count(&pool, "audit").await;
     let tried = team.import("/v1/partners/import?dry_run=true", PARTNERS).await.expect(200);
     assert_eq!(
         tried,
         json!({"dry_run": true, "rows": 2, "valid": 2, "rejected": 0, "created": 0, "objects": [], "errors": []})
     );
-    assert_eq!((team.count(&pool, "partners").await, team.count(&pool, "audit").await), (0, 2));
+    assert_eq!((team.count(&pool, "partners").await, team.count(&pool, "audit").await), (0, audited));
 
     let made = team.import("/v1/partners/import", PARTNERS).await.expect(200);
     assert_eq!((&made["created"], &made["objects"][1]["line"]), (&json!(2), &json!(3)), "{made}");

@@ -31,10 +31,7 @@ const OTHER_DOORS: &[(&str, u16, &str)] = &[
 /// of [`REFERENCES`] in any body of the document must stand in one of them.
 const REFERRING: &[(&str, &str)] = &[
     ("POST /v1/partners", r#"{"display_name": "x", "primary_program": "<primary_program>"}"#),
-    (
-        "POST /v1/partners/bulk",
-        r#"{"partners": [{"display_name": "x", "primary_program": "<primary_program>"}]}"#,
-    ),
+    ("POST /v1/partners/bulk", r#"{"partners": [{"display_name": "x", "primary_program": "<primary_program>"}]}"#),
     ("PATCH /v1/partners/{partner}", r#"{"primary_program": "<primary_program>"}"#),
     ("POST /v1/links", r#"{"domain": "<domain>", "destination": "https://example.com"}"#),
     (

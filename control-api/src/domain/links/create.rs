@@ -1,11 +1,11 @@
 //! Links made, one or many, in a number of statements that doesn't grow with theirs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::Value;
 use shared::{
     Millis,
-    id::{ApiKeyId, AssignmentId, DomainId, LinkId},
+    id::{ApiKeyId, AssignmentId, DomainId},
     name::Slug,
 };
 
@@ -16,7 +16,7 @@ use crate::{
         self,
         assignments::Assignment,
         domains::{Domain, DomainRef, DomainStatus},
-        links::Link,
+        links::{CurrentAssignment, Link},
         programs::Program,
     },
     domain::{
@@ -103,25 +103,28 @@ impl Bulk for Links {
         store(change, &mut wanted).await?;
         let at = db::assignments::moment(change.db()).await?;
         let minted = change.app().ambient.now();
-        let begun: Vec<_> = wanted.iter().filter_map(|one| assignment(one, by, at, minted)).collect();
-        assignments::begin(change, &begun).await?;
-        let made: Vec<_> =
-            wanted.iter().filter(|one| one.rejection.is_empty()).map(|one| one.draft.link.id.uuid()).collect();
-        let workspace = change.workspace();
-        db::outbox::touch_links(change.db(), workspace, &made).await?;
-        let made = db::links::get_all(change.db(), workspace, &made).await?;
-        let mut made: HashMap<LinkId, Link> = made.into_iter().map(|link| (link.id, link)).collect();
-        let mut outcomes = Vec::with_capacity(wanted.len());
-        for Wanted { draft, rejection } in wanted {
-            outcomes.push(match made.remove(&draft.link.id) {
-                Some(link) => {
-                    change.audit("link.create", link.id, None::<&()>, Some(&link)).await?;
-                    let warnings = draft.granted.map(|granted| granted.warnings).unwrap_or_default();
-                    Ok(Warned { object: link.into(), warnings })
-                }
-                None => Err(rejection),
-            });
+        let mut begun = vec![];
+        for one in &mut wanted {
+            if let Some(assignment) = assignment(one, by, at, minted) {
+                one.draft.link.assignment = Some(CurrentAssignment::of(&assignment));
+                begun.push(assignment);
+            }
         }
+        let workspace = change.workspace();
+        let made: Vec<&Link> =
+            wanted.iter().filter(|one| one.rejection.is_empty()).map(|one| &one.draft.link).collect();
+        db::outbox::enqueue_new_links(change.db(), workspace, &made).await?;
+        let mut outcomes = Vec::with_capacity(wanted.len());
+        for Wanted { draft: NewLink { link, granted, .. }, rejection } in wanted {
+            if !rejection.is_empty() {
+                outcomes.push(Err(rejection));
+                continue;
+            }
+            change.audit("link.create", link.id, None::<&()>, Some(&link)).await?;
+            let warnings = granted.map(|granted| granted.warnings).unwrap_or_default();
+            outcomes.push(Ok(Warned { object: link.into(), warnings }));
+        }
+        assignments::begin(change, &begun).await?;
         Ok(outcomes)
     }
 
