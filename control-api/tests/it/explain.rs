@@ -261,7 +261,10 @@ async fn conversions_are_found_by_every_filter(pool: PgPool) {
     let (host, link) = team.campaign().await;
     let (shop, other) = (team.source().await, team.source().await);
     let visited = service.visit(&host, "nomura", service.now()).await;
-    service.deliver(&[&visited]).await;
+    // A lead through a bot's click is credited, and for review.
+    let bot = shared::redirect::Visit { host: &host, slug: "nomura", agent: "curl/8", ..Default::default() };
+    let bot = service.visit_as(&bot, service.now()).await;
+    service.deliver(&[&visited, &bot]).await;
     let late = service.visit(&host, "nomura", service.now()).await;
     let now = chrono::Utc::now();
     let days_ago = |days: i64| (now - chrono::Duration::days(days)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -274,7 +277,7 @@ async fn conversions_are_found_by_every_filter(pool: PgPool) {
         json!({"event_id": "sale", "type": "sale", "nim_ct": token, "order_id": "o-1", "customer_id": "c-1"}),
     ))
     .await;
-    shop.accepted(json!({"event_id": "lead", "type": "lead", "nim_ct": token, "customer_id": "c-2"})).await;
+    shop.accepted(json!({"event_id": "lead", "type": "lead", "nim_ct": bot.token, "customer_id": "c-2"})).await;
     other.accepted(json!({"event_id": "lost", "type": "lead", "occurred_at": days_ago(3)})).await;
     other.accepted(json!({"event_id": "early", "type": "lead", "nim_ct": late.token})).await;
     other.accepted(json!({"event_id": "refund", "type": "refund", "original_event_id": "none"})).await;

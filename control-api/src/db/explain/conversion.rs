@@ -68,6 +68,8 @@ pub struct Event {
     pub program_name: Option<String>,
     pub bot_reason: Option<String>,
     pub terms_version: Option<i32>,
+    /// Whether those terms reward its type.
+    pub rewarded: bool,
 }
 
 /// The source, as it is now.
@@ -159,6 +161,7 @@ pub async fn conversion(
            c.original_id as "original_id: ConversionId", c.window_days, c.link_id as "link_id: LinkId",
            'https://' || c.domain || '/' || c.slug as short_url, c.partner_id as "partner_id: PartnerId",
            c.partner_name, c.program_id as "program_id: ProgramId", c.program_name, c.bot_reason, c.terms_version,
+           c.reward_basis is not null as "rewarded!",
            s.name as source_name, s.status as "source_status: SourceStatus",
            (select count(*) from source_secrets e where e.workspace_id = s.workspace_id and e.source_id = s.id
             and (e.expires_at is null or e.expires_at > now())) as "valid_secrets!",
@@ -225,6 +228,7 @@ pub async fn conversion(
         program_name: row.program_name,
         bot_reason: row.bot_reason,
         terms_version: row.terms_version,
+        rewarded: row.rewarded,
     };
     let link = click.as_ref().map(|click| click.link_id).or(event.link_id);
     let (holder, assigned_next) = match (link, event.click_id) {
@@ -232,12 +236,15 @@ pub async fn conversion(
         _ => (None, None),
     };
     let program = click.as_ref().map_or(event.program_id, |click| click.program_id);
+    // An event that says it came just before its click counts as of the click.
+    let counted_at =
+        event.click_id.map_or(event.occurred_at, |click| event.occurred_at.max(At::from_millis(click.time())));
     let (original, candidates) =
         if event.kind.is_follow_on() { originals(db, workspace, &event).await? } else { (None, 0) };
     Ok(Some(ConversionFacts {
         touch: touch(db, workspace, &event).await?,
         terms: match program {
-            Some(program) => terms(db, workspace, program, event.occurred_at).await?,
+            Some(program) => terms(db, workspace, program, counted_at).await?,
             None => None,
         },
         source: SourceFacts { name: row.source_name, status: row.source_status, valid_secrets: row.valid_secrets },

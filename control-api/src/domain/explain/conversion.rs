@@ -259,6 +259,12 @@ impl View<'_> {
         }
     }
 
+    /// The type that terms are asked about.
+    fn rewarded_kind(&self) -> &'static str {
+        let kind = self.facts.event.kind;
+        if kind.is_follow_on() { "such conversion" } else { kind.as_str() }
+    }
+
     fn reward_terms(&self) -> Finding {
         let event = &self.facts.event;
         if event.status != Status::Attributed {
@@ -267,6 +273,12 @@ impl View<'_> {
         if let Some(version) = event.terms_version {
             let whose =
                 if event.kind.is_follow_on() { "those of what it reverses" } else { "in force when it occurred" };
+            if !event.rewarded {
+                return Finding::skipped(format!(
+                    "Version {version} of the program's terms, {whose}, rewards no {}.",
+                    self.rewarded_kind()
+                ));
+            }
             return Finding::pass(format!("Version {version} of the program's terms, {whose}."));
         }
         if event.kind.is_follow_on() {

@@ -49,6 +49,7 @@ fn good() -> ConversionFacts {
             program_name: Some("Creators".into()),
             bot_reason: None,
             terms_version: Some(2),
+            rewarded: true,
         },
         source: SourceFacts { name: "shop".into(), status: SourceStatus::Active, valid_secrets: 1 },
         click: Some(ClickFacts {
@@ -196,8 +197,8 @@ fn each_way_to_end() {
         ),
         (
             "a type without reward",
-            with(good(), |f| (f.event.kind, f.event.terms_version) = (EventType::Lead, None)),
-            "pppppppp".to_owned() + "p--" + "Fpp",
+            with(good(), |f| (f.event.kind, f.event.rewarded) = (EventType::Lead, false)),
+            "pppppppp".to_owned() + "p--" + "-pp",
         ),
         ("a refund", with(good(), inherits), "p--pppp-".to_owned() + "--p" + "ppp"),
         ("a refund of what is nobody's", with(refused(OutsideWindow), inherits), "p--pppp-".to_owned() + "--F" + "-pF"),
@@ -255,6 +256,11 @@ fn the_sentences_name_what_was_found() {
         // 15:13 UTC is the next day in Tokyo.
         (with(good(), |f| f.event.occurred_at = at(2 * Millis::HOUR)), "report_range", "on 2026-09-22 (Asia/Tokyo)"),
         (with(good(), inherits), "reward_terms", "those of what it reverses"),
+        (
+            with(good(), |f| (f.event.kind, f.event.rewarded) = (EventType::Lead, false)),
+            "reward_terms",
+            "Version 2 of the program's terms, in force when it occurred, rewards no lead",
+        ),
         (
             with(good(), |f| (f.event.kind, f.event.terms_version) = (EventType::Lead, None)),
             "reward_terms",
