@@ -13,7 +13,7 @@ use super::body::{self, MAX_JSON};
 use crate::error::{ApiError, FieldFault};
 
 /// The most rows of a file, below its header: what one transaction makes well within its time.
-pub const MAX_ROWS: usize = 2_000;
+pub const MAX_ROWS: usize = 1_000;
 
 /// What the cells of a column hold. An empty cell is always an absent field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
