@@ -40,7 +40,7 @@ pub fn document() -> Value {
 }
 
 /// What the tags hold together, in the order in which a reader meets them.
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 15] = [
     ("workspaces", "The operator makes workspaces; their admins read and change their own."),
     ("api keys", "Keys of a workspace, shown once."),
     ("domains", "Hostnames of short links."),
@@ -54,6 +54,7 @@ const TAGS: [(&str, &str); 14] = [
     ("reports", "Clicks and conversions, summed."),
     ("exports", "Files for finance."),
     ("audit", "Every change of the setup."),
+    ("admin", "How the service as a whole is doing, for its operator."),
     ("system", "Health."),
 ];
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// Path of the timeline.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(activity))
 }
 
 /// A page of a partner's timeline.
@@ -50,7 +50,7 @@ struct Timeline {
 ), responses(
     (status = 200, description = "A page", body = Timeline),
 ))]
-async fn list(
+async fn activity(
     State(app): State<App>,
     auth: Auth<ReadPartners>,
     Path(reference): Path<String>,

@@ -119,7 +119,7 @@ fn rules() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
         (json!({"partner_id": text(115)}), vec![("review_reasons", "partner_paused")]),
         (json!({"partner_id": text(116)}), vec![("review_reasons", "partner_archived")]),
         (
-            json!({"partner_id": text(102), "bot_reason": "crawler", "flags": ["duplicate_order"], "reward_basis": null}),
+            json!({"partner_id": text(102), "bot_reason": "crawler", "flags": ["duplicate_order"], "reward_basis": null, "terms_version": null}),
             vec![("review_reasons", "relationship_banned;partner_paused;bot_click;no_reward_terms;duplicate_order")],
         ),
         // The click: its time is inside its id; an event may have been led to it by its customer.
