@@ -1,6 +1,6 @@
 //! Sends one signed event. Needs `base64`, `hmac`, `sha2`, `serde_json`, `reqwest` and `tokio`.
 
-use std::{env, error::Error, time::SystemTime};
+use std::{env, error::Error, io::Write as _, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -28,6 +28,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "event_id": "order-1001", "type": "sale", "order_id": "1001", "amount_minor": 4999, "currency": "USD",
     });
     let response = send("order-1001", &event).await?.error_for_status()?;
-    println!("{}", response.text().await?);
+    std::io::stdout().write_all(response.text().await?.as_bytes())?;
     Ok(())
 }

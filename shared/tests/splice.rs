@@ -1,6 +1,8 @@
 //! What is put into a destination: every byte of it survives, and programs that read URLs find the token. Asked are the
 //! `url` crate and Node's `URL`, each its own implementation of the WHATWG standard, and form parsing besides.
 
+#![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
+
 use std::{
     fmt::Write as _,
     io::Write as _,

@@ -19,7 +19,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
             operation,
             "Idempotency-Key",
             "Repeats the first answer, kept 24 h, in place of doing it again",
-            json!({"type": "string", "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
+            &json!({"type": "string", "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
             "order-4711",
         );
     }
@@ -28,7 +28,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
             operation,
             "If-Match",
             "The `version` that is changed, as the `ETag` gives it",
-            json!({"type": "string", "maxLength": 30, "pattern": "^(\"[1-9][0-9]{0,17}\"|\\*)$"}),
+            &json!({"type": "string", "maxLength": 30, "pattern": "^(\"[1-9][0-9]{0,17}\"|\\*)$"}),
             "*",
         );
     }
@@ -50,7 +50,7 @@ fn leave_out(operation: &mut Value) {
     }
 }
 
-fn header(operation: &mut Value, name: &str, about: &str, schema: Value, example: &str) {
+fn header(operation: &mut Value, name: &str, about: &str, schema: &Value, example: &str) {
     let parameter = json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema, "example": example});
     match operation.get_mut("parameters").and_then(Value::as_array_mut) {
         Some(parameters) => parameters.push(parameter),

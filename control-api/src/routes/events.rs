@@ -33,7 +33,7 @@ pub fn router() -> OpenApiRouter<App> {
 /// What a request brings.
 #[derive(utoipa::ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code)] // Describes a body that is read field by field.
+#[allow(dead_code, clippy::large_enum_variant)] // Describes a body that is read field by field.
 enum NewEvents {
     /// One event.
     One(NewEvent),
@@ -86,6 +86,7 @@ pub(super) struct NewEvent {
 /// What a request is answered: as it came, one or several.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
+#[allow(clippy::large_enum_variant)] // Made once per request.
 enum EventResults {
     /// Of one event.
     One(EventResult),

@@ -194,7 +194,7 @@ async fn changes_reach_the_store_whatever_it_answers(pool: PgPool) {
     later(&pool).await;
     cloudflare.with(|api| api.next.push_back(Next::BreakOff));
     publish(&service).await;
-    assert_eq!(queued(&pool).await, [link_key.clone()]);
+    assert_eq!(queued(&pool).await, std::slice::from_ref(&link_key));
     later(&pool).await;
     publish(&service).await;
     assert_eq!(queued(&pool).await, [""; 0]);
@@ -208,7 +208,7 @@ async fn changes_reach_the_store_whatever_it_answers(pool: PgPool) {
     team.patch(&path, json!({"status": "archived"})).await.expect(200);
     cloudflare.with(|api| api.next.push_back(Next::AllBut(link_key.clone())));
     publish(&service).await;
-    assert_eq!(queued(&pool).await, [link_key.clone()]);
+    assert_eq!(queued(&pool).await, std::slice::from_ref(&link_key));
     assert_eq!(cloudflare.record(&domain_key)["record"], Value::Null);
     later(&pool).await;
     publish(&service).await;
