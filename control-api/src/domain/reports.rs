@@ -31,8 +31,9 @@ use crate::{
 /// second more than such a transaction may take.
 pub const SETTLED_AFTER: Duration = WRITE_TIMEOUT.saturating_add(Duration::from_secs(1));
 
-/// The longest range of a report or an export, in days: ten years, leap days and all. Longer ones are mistakes.
-pub const MAX_DAYS: i64 = 3_653;
+/// The longest range of a report or an export, in days: a hundred years, so that "everything" is easily said. Longer ones
+/// are mistakes.
+pub const MAX_DAYS: i64 = 36_525;
 
 /// A bound of a range: a moment, or the beginning of a day of some time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
