@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use super::{reached, requests, resolve};
 
 /// Fields that an answer leaves out where they say nothing. All others are always there, if only as `null`.
-const LEFT_OUT: [(&str, &str); 5] = [
+const LEFT_OUT: [(&str, &str); 7] = [
     ("Problem", "errors"),
+    ("FieldFault", "line"),
+    ("FieldFault", "column"),
     ("EventResult", "code"),
     ("EventResult", "detail"),
     ("EventResult", "errors"),

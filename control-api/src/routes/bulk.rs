@@ -48,6 +48,7 @@ pub fn router() -> OpenApiRouter<App> {
 #[allow(dead_code)] // Describes a body that is read field by field.
 struct PartnersToBe {
     /// 1 to 500, each as `POST /v1/partners` takes it.
+    #[schema(min_items = 1, max_items = 500)]
     partners: Vec<NewPartner>,
 }
 
@@ -56,6 +57,7 @@ struct PartnersToBe {
 #[allow(dead_code)] // Describes a body that is read field by field.
 struct LinksToBe {
     /// 1 to 500, each as `POST /v1/links` takes it.
+    #[schema(min_items = 1, max_items = 500)]
     links: Vec<NewLink>,
 }
 
