@@ -33,7 +33,7 @@ impl Params {
         self.faults.push(FieldFault::new(format!("?{name}"), code, detail));
     }
 
-    /// The text of a parameter. Given twice, or empty, or holding U+0000, it is faulted: a filter that came out
+    /// The text of a parameter. Given twice, or empty, or holding control characters, it is faulted: a filter that came out
     /// empty by mistake must not answer everything.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
@@ -42,12 +42,12 @@ impl Params {
             self.fault(name, "repeated", "may be given once");
         }
         let value = values.into_iter().next()?;
-        if value.is_empty() {
+        if value.trim().is_empty() {
             self.fault(name, "value", "must not be empty; leave the parameter out instead");
             return None;
         }
-        if value.contains('\0') || value.len() > 2_000 {
-            self.fault(name, "characters", "must have at most 2,000 bytes and no U+0000");
+        if value.contains(char::is_control) || value.len() > 2_000 {
+            self.fault(name, "characters", "must have at most 2,000 bytes and no control characters");
             return None;
         }
         Some(value)

@@ -6,9 +6,14 @@ use serde_json::{Value, json};
 
 use super::{reached, requests, resolve};
 
-/// Fields that an answer leaves out where they say nothing. All others are always there, if only as `null`.
-const LEFT_OUT: [(&str, &str); 7] = [
+/// Fields that an answer leaves out where they say nothing, by the beginning of their schema's name. All others are always there, if only as `null`.
+const LEFT_OUT: [(&str, &str); 12] = [
     ("Problem", "errors"),
+    ("BulkResult", "code"),
+    ("BulkResult", "errors"),
+    ("BulkResult", "id"),
+    ("BulkResult", "link"),
+    ("BulkResult", "partner"),
     ("FieldFault", "line"),
     ("FieldFault", "column"),
     ("EventResult", "code"),
@@ -33,7 +38,8 @@ pub(super) fn complete_schemas(paths: &Value, schemas: &mut Value) {
 
 fn always(name: &str, schema: &mut Value) {
     if let Some(properties) = schema["properties"].as_object() {
-        let left_out = |field: &str| LEFT_OUT.iter().any(|(of, left)| *of == name && (*left == field || *left == "*"));
+        let left_out =
+            |field: &str| LEFT_OUT.iter().any(|(of, left)| name.starts_with(of) && (*left == field || *left == "*"));
         schema["required"] = properties.keys().filter(|field| !left_out(field)).map(String::as_str).collect();
     }
     let inner = schema.get_mut("properties").and_then(Value::as_object_mut);
