@@ -264,14 +264,19 @@ async fn list(
         link: params.get("link", id),
         ..Asked::default()
     };
+    // No event was stored with more.
+    let named = |text: &str| {
+        let fits = text.chars().count() <= 255;
+        if fits { Ok(text.to_owned()) } else { Err("must have at most 255 characters".to_owned()) }
+    };
     let filter = Filter {
         kind: params.word("type"),
         statuses: statuses(&mut params),
         review: params.word("review_status"),
         source: params.get("source", id),
-        event: params.text("event_id"),
-        order: params.text("order_id"),
-        customer: params.text("customer_id"),
+        event: params.get("event_id", named),
+        order: params.get("order_id", named),
+        customer: params.get("customer_id", named),
     };
     let page: PageQuery<Kind> = PageQuery::read(&mut params);
     params.finish()?;
