@@ -125,52 +125,40 @@ pub struct Turn {
     pub program_name: Option<String>,
 }
 
-/// Assignments that began.
-///
-/// # Errors
-/// The database's.
-pub async fn begun(db: &mut PgConnection, span: &Span<'_>) -> sqlx::Result<Vec<Turn>> {
-    sqlx::query_as!(
-        Turn,
-        r#"select a.id as "id: AssignmentId", a.started_at as "at!: At", a.actor_key_id as "actor: ApiKeyId",
-           a.link_id as "link_id: LinkId", 'https://' || d.hostname || '/' || l.slug as "short_url!",
-           p.id as "program_id?: ProgramId", p.key as "program_key?", p.name as "program_name?"
-           from assignments a
-           join links l on l.workspace_id = a.workspace_id and l.id = a.link_id
-           join domains d on d.workspace_id = l.workspace_id and d.id = l.domain_id
-           left join programs p on p.workspace_id = a.workspace_id and p.id = a.program_id
-           where a.workspace_id = $1 and a.partner_id = $2 and a.started_at >= $3 and a.started_at < $4
-             and a.started_at <= $5 and (a.started_at, a.id) < ($5, $6)
-           order by a.started_at desc, a.id desc limit $7"#,
-        span.workspace.uuid(),
-        span.partner.uuid(),
-        span.from.0,
-        span.to.0,
-        span.below.0.0,
-        span.below.1,
-        span.fetch,
-    )
-    .fetch_all(db)
-    .await
+/// Which end of an assignment is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Where it began.
+    First,
+    /// Where it ended.
+    Last,
 }
 
-/// Assignments that ended.
+/// Assignments that began, or that ended.
 ///
 /// # Errors
 /// The database's.
-pub async fn ended(db: &mut PgConnection, span: &Span<'_>) -> sqlx::Result<Vec<Turn>> {
+pub async fn turns(db: &mut PgConnection, span: &Span<'_>, end: End) -> sqlx::Result<Vec<Turn>> {
     sqlx::query_as!(
         Turn,
-        r#"select a.id as "id: AssignmentId", a.ended_at as "at!: At", a.ended_by_key_id as "actor: ApiKeyId",
-           a.link_id as "link_id: LinkId", 'https://' || d.hostname || '/' || l.slug as "short_url!",
+        // Only one half of the union is ever run; each has an index of its own.
+        r#"with turns as (
+             select id, link_id, program_id, started_at as at, actor_key_id as actor from assignments
+             where workspace_id = $1 and partner_id = $2 and not $8 and started_at >= $3 and started_at < $4
+               and started_at <= $5
+             union all
+             select id, link_id, program_id, ended_at, ended_by_key_id from assignments
+             where workspace_id = $1 and partner_id = $2 and $8 and ended_at >= $3 and ended_at < $4 and ended_at <= $5
+           )
+           select t.id as "id!: AssignmentId", t.at as "at!: At", t.actor as "actor: ApiKeyId",
+           t.link_id as "link_id!: LinkId", 'https://' || d.hostname || '/' || l.slug as "short_url!",
            p.id as "program_id?: ProgramId", p.key as "program_key?", p.name as "program_name?"
-           from assignments a
-           join links l on l.workspace_id = a.workspace_id and l.id = a.link_id
+           from turns t
+           join links l on l.workspace_id = $1 and l.id = t.link_id
            join domains d on d.workspace_id = l.workspace_id and d.id = l.domain_id
-           left join programs p on p.workspace_id = a.workspace_id and p.id = a.program_id
-           where a.workspace_id = $1 and a.partner_id = $2 and a.ended_at >= $3 and a.ended_at < $4
-             and a.ended_at <= $5 and (a.ended_at, a.id) < ($5, $6)
-           order by a.ended_at desc, a.id desc limit $7"#,
+           left join programs p on p.workspace_id = $1 and p.id = t.program_id
+           where (t.at, t.id) < ($5, $6)
+           order by t.at desc, t.id desc limit $7"#,
         span.workspace.uuid(),
         span.partner.uuid(),
         span.from.0,
@@ -178,6 +166,7 @@ pub async fn ended(db: &mut PgConnection, span: &Span<'_>) -> sqlx::Result<Vec<T
         span.below.0.0,
         span.below.1,
         span.fetch,
+        end == End::Last,
     )
     .fetch_all(db)
     .await

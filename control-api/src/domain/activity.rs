@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     db::{
         self,
-        activity::{Change, Credit, Day, Note, Span, Turn},
+        activity::{Change, Credit, Day, End, Note, Span, Turn},
         events::{EventType, Method},
         reports::Scope,
     },
@@ -248,11 +248,11 @@ pub async fn page(
             }
             EntryType::Note => entries.extend(db::activity::notes(db, &span).await?.into_iter().map(Entry::from)),
             EntryType::AssignmentStarted => {
-                let rows = db::activity::begun(db, &span).await?;
+                let rows = db::activity::turns(db, &span, End::First).await?;
                 entries.extend(rows.into_iter().map(|row| Entry::turn(kind, row)));
             }
             EntryType::AssignmentEnded => {
-                let rows = db::activity::ended(db, &span).await?;
+                let rows = db::activity::turns(db, &span, End::Last).await?;
                 entries.extend(rows.into_iter().map(|row| Entry::turn(kind, row)));
             }
             _ => entries.extend(db::activity::credits(db, &span).await?.into_iter().map(Entry::from)),
