@@ -57,7 +57,9 @@ pub struct Config {
     pub sweep_minutes: u32,
 
     /// Where exports are written: `file:///var/lib/nimriz/exports`, `s3://bucket/prefix` or `gs://bucket/prefix`
-    #[arg(long, env = "NIM_EXPORT_URL")]
+    ///
+    /// Without it, the folder `exports` below the working directory
+    #[arg(long, env = "NIM_EXPORT_URL", default_value_t = exports_here())]
     pub export_url: Url,
 
     /// Options `name=value,…` of that storage, over those of the environment's `AWS_…` or `GOOGLE_…` variables
@@ -175,6 +177,14 @@ impl std::fmt::Debug for StorageOption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}=…", self.name)
     }
+}
+
+/// A folder of the working directory, made with the first export.
+fn exports_here() -> Url {
+    let here = std::env::current_dir().unwrap_or_else(|_| std::path::PathBuf::from("/"));
+    // Only a relative path has no URL.
+    Url::from_directory_path(here.join("exports"))
+        .unwrap_or_else(|()| unreachable!("the working directory is absolute"))
 }
 
 fn option(text: &str) -> Result<StorageOption, String> {

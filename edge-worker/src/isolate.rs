@@ -45,6 +45,8 @@ pub(crate) struct Isolate {
     pub(crate) domains: RefCell<Memory<DomainRecord>>,
     /// Both kinds of keys: a host holds no `/`, a link's key does.
     pub(crate) absent: RefCell<Absent>,
+    /// Visitors who asked for too much that nobody knows.
+    pub(crate) limited: RefCell<Absent>,
     pub(crate) gate: RefCell<Gate>,
     pub(crate) token_keys: RefCell<TokenKeys>,
     pub(crate) random: RefCell<Random>,
@@ -62,6 +64,7 @@ thread_local! {
         links: RefCell::new(Memory::new(LINKS)),
         domains: RefCell::new(Memory::new(DOMAINS)),
         absent: RefCell::new(Absent::new(ABSENT)),
+        limited: RefCell::new(Absent::new(ABSENT)),
         gate: RefCell::default(),
         token_keys: RefCell::default(),
         random: RefCell::default(),

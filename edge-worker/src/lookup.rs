@@ -90,13 +90,20 @@ impl Lookup<'_> {
             Read::Failed => true,
         };
         // A store that fails knows nothing of what it has, so nobody is blamed for asking then.
-        if !failed && stale.is_none() && self.is_limited().await {
+        let blamed = !failed && stale.is_none();
+        if blamed && self.was_limited() {
             return Err(NoAnswer::Limited);
         }
         // While KV fails, a record that is known will do: the centre is not there to stand in for KV.
         let filled = !(failed && stale.is_some()) && self.fill(wanted.host, wanted.slug).await;
         if filled {
-            return Ok(wanted.remembered().flatten());
+            let known = wanted.remembered().flatten();
+            // Only now: what the centre knows may not have reached the store yet.
+            return if known.is_none() && blamed && self.is_limited().await {
+                Err(NoAnswer::Limited)
+            } else {
+                Ok(known)
+            };
         }
         wanted.with_memory(|memory, now| memory.extend(&wanted.key, now));
         stale.map(Some).ok_or(NoAnswer::Unreachable)
@@ -122,10 +129,20 @@ impl Lookup<'_> {
     /// Counts one look-up of what nobody knows, and tells whether it is one too many.
     async fn is_limited(&self) -> bool {
         let Some(visitor) = self.visitor else { return false };
-        self.env.exceeds(visitor).await.unwrap_or_else(|error| {
+        let limited = self.env.exceeds(visitor).await.unwrap_or_else(|error| {
             log::warn("limit_failed", &error.to_string());
             false
-        })
+        });
+        if limited {
+            Isolate::with(|isolate| isolate.limited.borrow_mut().insert(visitor, runtime::now()));
+        }
+        limited
+    }
+
+    /// Whether the visitor was told so a moment ago: the centre isn't asked for them then.
+    fn was_limited(&self) -> bool {
+        self.visitor
+            .is_some_and(|visitor| Isolate::with(|isolate| isolate.limited.borrow().contains(visitor, runtime::now())))
     }
 
     /// Asks the centre and remembers what it says about the host and the slug; `false` if it says nothing.

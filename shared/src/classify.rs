@@ -13,7 +13,7 @@ use self::words::{Meaning, Traits};
 use crate::click::BotReason;
 
 /// Version of the tables and rules, to be raised whenever one changes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 text_enum! {
     /// Kind of device.
@@ -114,7 +114,7 @@ pub fn classify(agent: &str) -> Client {
         before = byte;
     }
     let os = seen.os();
-    Client { device: seen.device(os), browser: seen.browser(), os, bot: seen.bot(agent) }
+    Client { device: seen.device(os), browser: seen.browser(), os, bot: seen.bot(agent, os) }
 }
 
 /// A word being read, in lower case, with its hash.
@@ -178,13 +178,14 @@ impl Seen {
         }
     }
 
-    fn bot(&self, agent: &[u8]) -> Option<BotReason> {
+    fn bot(&self, agent: &[u8], os: Os) -> Option<BotReason> {
         if self.bot.is_some() {
             self.bot
         } else if agent.iter().all(u8::is_ascii_whitespace) {
             Some(BotReason::EmptyAgent)
-        } else if !self.traits.any(Traits::ENGINE) {
-            // Every browser names its engine, its family or one it imitates. What doesn't is a program.
+        } else if !self.traits.any(Traits::ENGINE) && (os == Os::Other || !agent.starts_with(b"Mozilla/")) {
+            // Every browser names its engine, its family or one it imitates; privacy tools cut that off behind the
+            // system's name. What names neither is a program.
             Some(BotReason::Library)
         } else if self.traits.any(Traits::COMPATIBLE) && !self.traits.any(Traits::TRIDENT) {
             // Only Internet Explorer and Konqueror call themselves "compatible" of old, and crawlers.
@@ -342,6 +343,8 @@ mod tests {
                 Browser::Other,
                 Os::Windows,
             ),
+            ("Mozilla/5.0 (Windows NT 10.0; Win64; x64)", Device::Desktop, Browser::Other, Os::Windows),
+            ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X)", Device::Mobile, Browser::Other, Os::Ios),
             (
                 "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/94.0 Safari/537.36",
                 Device::Other,

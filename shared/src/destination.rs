@@ -172,15 +172,16 @@ impl Splice {
 }
 
 /// `url` with the parameters of `added` that it doesn't have yet, in order. What a destination says itself
-/// wins over what is added to it.
+/// wins over what is added to it, and of `added` the first of a name.
 #[must_use]
 pub fn merge<'a>(url: &str, added: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let present: Vec<_> = query::pairs(query_of(url)).map(|pair| pair.name()).collect();
+    let mut present: Vec<_> = query::pairs(query_of(url)).map(|pair| pair.name()).collect();
     let mut parameters = String::new();
     for (name, value) in added {
         if present.iter().any(|there| there == name) {
             continue;
         }
+        present.push(name.into());
         if !parameters.is_empty() {
             parameters.push('&');
         }
@@ -312,6 +313,7 @@ mod tests {
         ] {
             assert_eq!(merge(url, added), merged);
         }
+        assert_eq!(merge("https://a.com", [("x", "1"), ("x", "2")]), "https://a.com?x=1");
     }
 
     proptest! {

@@ -214,7 +214,7 @@ impl<'a> Asked<'a> {
             match &*pair.name() {
                 "qr" if pair.value() == "1" => asked.trigger = Trigger::Qr,
                 "utm_source" if asked.source.is_none() => {
-                    asked.source = Some(pair.value()).filter(|value| !value.is_empty()).map(bounded);
+                    asked.source = Some(pair.value()).map(printable).filter(|value| !value.is_empty()).map(bounded);
                 }
                 _ => {}
             }
@@ -279,6 +279,11 @@ fn referrer_host(referrer: &str) -> Option<Cow<'_, str>> {
 
 fn text(value: &str) -> Option<Cow<'_, str>> {
     (!value.is_empty()).then(|| bounded(Cow::Borrowed(value)))
+}
+
+/// Without control characters, which percent-encoding brings into a query: no report shows them, and no store takes all.
+fn printable(value: Cow<'_, str>) -> Cow<'_, str> {
+    if value.contains(char::is_control) { value.replace(char::is_control, "").into() } else { value }
 }
 
 fn bounded(value: Cow<'_, str>) -> Cow<'_, str> {

@@ -47,7 +47,8 @@ fn judge(occurred_at: Millis, touch: &Touch) -> Result<(), Reason> {
     }
 }
 
-/// Settles a lead or sale by a click: copies the snapshot and the terms in force, or says why not.
+/// Settles a lead or sale by a click: copies what the click was, and with it its partner and the terms in force, or says
+/// why not those.
 pub fn settle_by(conversion: &mut Conversion, method: Method, touch: &Touch) {
     conversion.click_id = Some(touch.click_id);
     conversion.window_days = Some(touch.window_days);
@@ -55,6 +56,15 @@ pub fn settle_by(conversion: &mut Conversion, method: Method, touch: &Touch) {
     conversion.domain = Some(touch.domain.clone());
     conversion.slug = Some(touch.slug.clone());
     conversion.destination = Some(touch.destination.clone());
+    conversion.utm_source.clone_from(&touch.utm_source);
+    conversion.utm_medium.clone_from(&touch.utm_medium);
+    conversion.utm_campaign.clone_from(&touch.utm_campaign);
+    conversion.utm_term.clone_from(&touch.utm_term);
+    conversion.utm_content.clone_from(&touch.utm_content);
+    conversion.experiment.clone_from(&touch.experiment);
+    conversion.variant.clone_from(&touch.variant);
+    conversion.country.clone_from(&touch.country);
+    conversion.bot_reason.clone_from(&touch.bot_reason);
     if let Err(reason) = judge(conversion.occurred_at.millis(), touch) {
         return refuse(conversion, reason);
     }
@@ -68,15 +78,6 @@ pub fn settle_by(conversion: &mut Conversion, method: Method, touch: &Touch) {
     conversion.program_id = touch.program_id;
     conversion.program_key.clone_from(&touch.program_key);
     conversion.program_name.clone_from(&touch.program_name);
-    conversion.utm_source.clone_from(&touch.utm_source);
-    conversion.utm_medium.clone_from(&touch.utm_medium);
-    conversion.utm_campaign.clone_from(&touch.utm_campaign);
-    conversion.utm_term.clone_from(&touch.utm_term);
-    conversion.utm_content.clone_from(&touch.utm_content);
-    conversion.experiment.clone_from(&touch.experiment);
-    conversion.variant.clone_from(&touch.variant);
-    conversion.country.clone_from(&touch.country);
-    conversion.bot_reason.clone_from(&touch.bot_reason);
     copy_terms(conversion, touch);
 }
 

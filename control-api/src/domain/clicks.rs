@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use serde_json::Value;
 use shared::{
     Millis,
     click::{Batch, BatchReceipt, Click, Dropped, MAX_AGE_MILLIS, MAX_AHEAD_MILLIS, MAX_BATCH, Rejected, unreadable},
@@ -40,6 +41,8 @@ impl From<Dropped> for Refused {
 /// # Errors
 /// 400 or 422 where the whole body is no batch; 503 where the database is out of reach (the sender repeats).
 pub async fn ingest(app: &App, raw: &[u8]) -> Result<BatchReceipt, ApiError> {
+    let cleaned = without_nul(raw)?;
+    let raw = cleaned.as_deref().unwrap_or(raw);
     let batch: Batch<'_> = serde_json::from_slice(raw).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     if batch.clicks.len() > MAX_BATCH {
         return Err(ApiError::field("/clicks", "length", format!("must have at most {MAX_BATCH} clicks")));
@@ -104,12 +107,27 @@ async fn write(
     Ok((stored.len() as u64, duplicates, rejected))
 }
 
+/// The batch without U+0000, which Postgres can't store, where it seems to hold any. Nothing that matters holds one, so a
+/// click that brought one along is kept.
+fn without_nul(raw: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
+    fn clean(value: &mut Value) {
+        match value {
+            Value::String(text) => text.retain(|c| c != '\0'),
+            Value::Array(items) => items.iter_mut().for_each(clean),
+            Value::Object(fields) => fields.values_mut().for_each(clean),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    if !std::str::from_utf8(raw).is_ok_and(|text| text.contains("\\u0000")) {
+        return Ok(None);
+    }
+    let mut batch: Value = serde_json::from_slice(raw).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+    clean(&mut batch);
+    Ok(Some(serde_json::to_vec(&batch)?))
+}
+
 fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
     let malformed = || Refused { key: unreadable(text), workspace: None, reason: Rejected::Malformed };
-    // Postgres stores no NUL; no destination, header or name of ours holds one.
-    if text.contains("\\u0000") {
-        return Err(malformed());
-    }
     let click: Click<'_> = serde_json::from_str(text).map_err(|_| malformed())?;
     let age = now.since(click.id.time());
     let reason = if click.id.uuid().get_version_num() != 7 {

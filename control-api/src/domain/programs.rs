@@ -11,7 +11,10 @@ use crate::{
     domain::keys,
     error::{ApiError, OnConstraint as _},
     http::{
-        fields::{Fields, Parsed, currency, custom_query, email, fault, integer, line, small, text, web_url, word},
+        fields::{
+            Fault, Fields, Parsed, currency, custom_query, email, fault, inner_faults, integer, line, merge_patch,
+            small, text, web_url, word,
+        },
         mutation::Mutation,
     },
     time::At,
@@ -55,13 +58,42 @@ pub fn read(fields: &mut Fields<'_>, program: &mut Program) {
     fields.set_option("application_url", &mut program.application_url, web_url);
     fields.utm(&mut program.utm);
     fields.merge("custom_query", &mut program.custom_query, custom_query);
-    fields.set_option("reward_terms", &mut program.reward_terms, reward_terms);
+    let stored = program.reward_terms.clone();
+    fields.set_option("reward_terms", &mut program.reward_terms, |patch| reward_terms(stored.as_ref(), patch));
     fields.set_option("attribution_window_days", &mut program.attribution_window_days, small(1..=365));
 }
 
-/// Reads reward terms whole: they are replaced, never merged, because each version stands for itself.
-fn reward_terms(value: &Value) -> Parsed<RewardTerms> {
-    let Ok(mut fields) = Fields::of(value) else { return fault("type", "must be an object") };
+/// What a basis needs, and what has no meaning with it.
+const fn sums(basis: Basis) -> (&'static [&'static str], &'static [&'static str]) {
+    match basis {
+        Basis::Percentage => (&["rate_bps"], &["amount_minor", "currency"]),
+        Basis::Fixed => (&["amount_minor", "currency"], &["rate_bps"]),
+    }
+}
+
+/// The terms in force as a body would say them, for a patch to be merged into. Where the patch has another basis, without
+/// what has no meaning any more.
+fn stated(terms: &RewardTerms, patch: &Value) -> Value {
+    let mut whole = serde_json::to_value(terms).unwrap_or_default();
+    let (_, excluded) = patch["basis"].as_str().and_then(|basis| basis.parse().ok()).map_or((&[][..], &[][..]), sums);
+    if let Some(whole) = whole.as_object_mut() {
+        whole.retain(|name, value| {
+            !value.is_null()
+                && !["version", "started_at"].contains(&name.as_str())
+                && !excluded.contains(&name.as_str())
+        });
+    }
+    whole
+}
+
+/// Reads reward terms: a change is merged into those in force, and the whole must make sense.
+fn reward_terms(stored: Option<&RewardTerms>, patch: &Value) -> Parsed<RewardTerms> {
+    let mut whole = stored.map_or_else(|| Value::Object(serde_json::Map::new()), |terms| stated(terms, patch));
+    if !patch.is_object() {
+        return fault("type", "must be an object");
+    }
+    merge_patch(&mut whole, patch);
+    let mut fields = Fields::of(&whole).map_err(inner_faults)?;
     let mut basis = Basis::Percentage;
     let mut terms = RewardTerms {
         version: 0,
@@ -81,18 +113,24 @@ fn reward_terms(value: &Value) -> Parsed<RewardTerms> {
     fields.set_option("currency", &mut terms.currency, currency);
     fields.set("applies_to", &mut terms.applies_to, |value| {
         let Value::Array(items) = value else { return fault("type", "must be a list of sale and lead") };
-        let mut types = items.iter().map(word).collect::<Parsed<Vec<_>>>()?;
-        types.sort_unstable();
-        types.dedup();
-        if types.is_empty() { fault("length", "must name sale, lead or both") } else { Ok(types) }
+        if items.is_empty() {
+            return fault("length", "must name sale, lead or both");
+        }
+        let mut types = vec![];
+        let mut faults = vec![];
+        for (index, item) in items.iter().enumerate() {
+            match word(item) {
+                Ok(known) if types.contains(&known) => {}
+                Ok(new) => types.push(new),
+                Err(inner) => faults.extend(inner.into_iter().map(|f| Fault { at: format!("/{index}{}", f.at), ..f })),
+            }
+        }
+        if faults.is_empty() { Ok(types) } else { Err(faults) }
     });
     fields.set("hold_days", &mut terms.hold_days, small(0..=3_650));
     fields.set_option("note", &mut terms.note, text(2_000));
     terms.basis = basis;
-    let (needed, excluded): (&[&str], &[&str]) = match basis {
-        Basis::Percentage => (&["rate_bps"], &["amount_minor", "currency"]),
-        Basis::Fixed => (&["amount_minor", "currency"], &["rate_bps"]),
-    };
+    let (needed, excluded) = sums(basis);
     for name in needed {
         if !fields.has(name) {
             fields.fault(name, "required", format!("is required with basis {basis}"));
@@ -103,7 +141,7 @@ fn reward_terms(value: &Value) -> Parsed<RewardTerms> {
             fields.fault(name, "unexpected", format!("has no meaning with basis {basis}"));
         }
     }
-    fields.finish().map(|()| terms).map_err(crate::http::fields::inner_faults)
+    fields.finish().map(|()| terms).map_err(inner_faults)
 }
 
 /// Stores a new program with its terms.

@@ -31,9 +31,12 @@ use crate::{
 /// second more than such a transaction may take.
 pub const SETTLED_AFTER: Duration = WRITE_TIMEOUT.saturating_add(Duration::from_secs(1));
 
-/// The longest range of a report or an export, in days: a hundred years, so that "everything" is easily said. Longer ones
-/// are mistakes.
-pub const MAX_DAYS: i64 = 36_525;
+/// The longest range of a report or an export, in days: two hundred years, so that "everything" is easily said. Longer
+/// ones are mistakes.
+pub const MAX_DAYS: i64 = 73_050;
+
+/// How far ahead `as_of` may be, in milliseconds: clocks differ, and the answer waits.
+const AHEAD_MILLIS: i64 = 10_000;
 
 /// A bound of a range: a moment, or the beginning of a day of some time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +172,7 @@ impl Asked {
         }
         if let Some(as_of) = self.as_of {
             match db::reports::age(&app.db, as_of).await? {
-                0.. => {}
+                age if age >= -AHEAD_MILLIS => {}
                 _ => faults.push(place.fault(
                     "as_of",
                     "in_future",
@@ -213,8 +216,9 @@ const END: At = At(match chrono::DateTime::from_timestamp_millis(253_402_214_400
 /// The database's.
 pub async fn settle(app: &App, as_of: Option<At>) -> Result<(), ApiError> {
     if let Some(as_of) = as_of {
-        let age = Duration::from_millis(db::reports::age(&app.db, as_of).await?.max(0).unsigned_abs());
-        tokio::time::sleep(SETTLED_AFTER.saturating_sub(age)).await;
+        let age = db::reports::age(&app.db, as_of).await?;
+        let missing = i64::try_from(SETTLED_AFTER.as_millis()).unwrap_or(i64::MAX).saturating_sub(age);
+        tokio::time::sleep(Duration::from_millis(missing.max(0).unsigned_abs())).await;
     }
     Ok(())
 }

@@ -340,7 +340,7 @@ fn disabled(source: &Source) -> Problem {
 
 /// The events of a body.
 fn read(raw: &[u8]) -> Result<Vec<Value>, ApiError> {
-    Ok(match Sent::read(body::parse(raw)?)? {
+    Ok(match Sent::read(body::parse_any(raw)?)? {
         Sent::One(event) => vec![event],
         Sent::Batch(events) => events,
     })

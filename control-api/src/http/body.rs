@@ -67,14 +67,24 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 400 `invalid_json`.
 pub fn parse(raw: &[u8]) -> Result<Value, ApiError> {
-    let value: Value = serde_json::from_slice(raw).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+    let value = parse_any(raw)?;
     if holds_nul(&value) {
         return Err(ApiError::InvalidJson("texts must not hold the character U+0000".to_owned()));
     }
     Ok(value)
 }
 
-fn holds_nul(value: &Value) -> bool {
+/// Reads JSON text whose faults are for its reader to name, item by item.
+///
+/// # Errors
+/// 400 `invalid_json`.
+pub fn parse_any(raw: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(raw).map_err(|error| ApiError::InvalidJson(error.to_string()))
+}
+
+/// Whether a text or name in it holds U+0000, which Postgres can't store.
+#[must_use]
+pub fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(holds_nul),

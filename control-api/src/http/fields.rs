@@ -210,7 +210,7 @@ impl<'a> Fields<'a> {
 }
 
 /// RFC 7396, section 2.
-fn merge_patch(target: &mut Value, patch: &Value) {
+pub fn merge_patch(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else { return target.clone_from(patch) };
     if !target.is_object() {
         *target = Value::Object(Map::new());

@@ -24,8 +24,8 @@ const MAX_KEY: usize = 255;
 pub struct Attempt {
     key: Option<String>,
     target: String,
-    /// The version the caller last saw (`If-Match`), if it says.
-    if_match: Option<i64>,
+    /// The versions the caller would change (`If-Match`), if it says. What is no version of ours matches none.
+    if_match: Option<Vec<i64>>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Attempt {
@@ -39,9 +39,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Attempt {
         }
         let if_match = match header("if-match") {
             None | Some("*") => None,
-            Some(text) => Some(text.trim_start_matches("W/").trim_matches('"').parse().map_err(|_| {
-                ApiError::field("header If-Match", "format", "must be the `version` you last read, such as \"3\"")
-            })?),
+            Some(text) => {
+                let versions = text.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"').parse());
+                Some(versions.filter_map(Result::ok).collect())
+            }
         };
         // With the query: an import that may be partial is another request than one that may not.
         let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |whole| whole.as_str());
@@ -55,8 +56,8 @@ impl Attempt {
     /// # Errors
     /// 412.
     pub fn check_version(&self, current: i64) -> Result<(), ApiError> {
-        match self.if_match {
-            Some(seen) if seen != current => Err(ApiError::VersionMismatch { current }),
+        match &self.if_match {
+            Some(seen) if !seen.contains(&current) => Err(ApiError::VersionMismatch { current }),
             _ => Ok(()),
         }
     }
@@ -69,6 +70,8 @@ pub struct Mutation {
     workspace: WorkspaceId,
     actor: Option<Uuid>,
     key: Option<String>,
+    /// Whose key that is: the workspace, or nobody's where it is the operator's.
+    key_owner: Uuid,
     /// Audit rows to be written with the commit, all at once: a bulk request has as many as it has objects.
     audit: Vec<AuditRow>,
 }
@@ -87,6 +90,25 @@ impl Mutation {
     /// [`ApiError::Replay`] with the stored answer where this very request was answered before; 422 where its
     /// idempotency key was used for another.
     pub async fn begin(app: &App, caller: &Caller, attempt: &Attempt, raw: &[u8]) -> Result<Self, ApiError> {
+        Self::open(app, caller.workspace, Some(caller.key.uuid()), attempt, raw).await
+    }
+
+    /// Begins a change of the operator's.
+    ///
+    /// # Errors
+    /// As [`Mutation::begin`].
+    pub async fn operator(app: &App, workspace: WorkspaceId, attempt: &Attempt, raw: &[u8]) -> Result<Self, ApiError> {
+        Self::open(app, workspace, None, attempt, raw).await
+    }
+
+    async fn open(
+        app: &App,
+        workspace: WorkspaceId,
+        actor: Option<Uuid>,
+        attempt: &Attempt,
+        raw: &[u8],
+    ) -> Result<Self, ApiError> {
+        let key_owner = if actor.is_some() { workspace.uuid() } else { Uuid::nil() };
         let mut tx = app.db.begin().await?;
         if let Some(key) = &attempt.key {
             let mut hash = Sha256::new();
@@ -101,7 +123,7 @@ impl Mutation {
                  on conflict (workspace_id, key) do update \
                  set request_hash = excluded.request_hash, status = 0, response = 'null', created_at = now() \
                  where idempotency_keys.created_at < now() - interval '24 hours'",
-                caller.workspace.uuid(),
+                key_owner,
                 key,
                 &hash,
             )
@@ -111,7 +133,7 @@ impl Mutation {
             if fresh == 0 {
                 let stored = sqlx::query!(
                     "select request_hash, status, response from idempotency_keys where workspace_id = $1 and key = $2",
-                    caller.workspace.uuid(),
+                    key_owner,
                     key,
                 )
                 .fetch_one(&mut *tx)
@@ -129,22 +151,7 @@ impl Mutation {
                 return Err(ApiError::Replay(Box::new(response)));
             }
         }
-        Ok(Self {
-            tx,
-            app: app.clone(),
-            workspace: caller.workspace,
-            actor: Some(caller.key.uuid()),
-            key: attempt.key.clone(),
-            audit: vec![],
-        })
-    }
-
-    /// Begins a change of the operator's.
-    ///
-    /// # Errors
-    /// Where the database is out of reach.
-    pub async fn operator(app: &App, workspace: WorkspaceId) -> Result<Self, ApiError> {
-        Ok(Self { tx: app.db.begin().await?, app: app.clone(), workspace, actor: None, key: None, audit: vec![] })
+        Ok(Self { tx, app: app.clone(), workspace, actor, key: attempt.key.clone(), key_owner, audit: vec![] })
     }
 
     /// The transaction.
@@ -239,7 +246,7 @@ impl Mutation {
             let code = i16::try_from(status.as_u16()).unwrap_or(200);
             sqlx::query!(
                 "update idempotency_keys set status = $3, response = $4 where workspace_id = $1 and key = $2",
-                self.workspace.uuid(),
+                self.key_owner,
                 key,
                 code,
                 answer,

@@ -20,7 +20,7 @@ impl<K: Kind> PageQuery<K> {
     /// Reads `limit` (default 50) and `cursor`.
     pub fn read(params: &mut Params) -> Self {
         let limit = limit(params);
-        let before = params.get("cursor", |text| text.parse().map_err(|_| NO_CURSOR.to_owned()));
+        let before = params.cursor(|text| text.parse().map_err(|_| NO_CURSOR.to_owned()));
         Self { limit, before }
     }
 
@@ -110,7 +110,7 @@ impl<K: Kind> SortedQuery<K> {
         });
         let order = order.unwrap_or_default();
         let mut query = Self { order, limit, after: None, name };
-        query.after = params.get("cursor", |text| query.parse(text));
+        query.after = params.cursor(|text| query.parse(text));
         query
     }
 

@@ -65,6 +65,12 @@ impl Params {
         }
     }
 
+    /// Where a page begins. Empty is the first page: so clients ask for it that keep the last answer's cursor in a text.
+    pub fn cursor<T>(&mut self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        self.given.retain(|(name, value)| name != "cursor" || !value.is_empty());
+        self.get("cursor", parse)
+    }
+
     /// A parameter that reads itself.
     pub fn word<T: FromStr<Err = String>>(&mut self, name: &'static str) -> Option<T> {
         self.get(name, |text| text.parse())

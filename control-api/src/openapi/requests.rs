@@ -13,7 +13,8 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
             vocabulary::parameter(path, parameter);
         }
     }
-    let keyed = operation["security"].as_array().is_some_and(|all| all.iter().any(|one| !one["api_key"].is_null()));
+    let by_key = |one: &Value| !one["api_key"].is_null() || !one["operator_key"].is_null();
+    let keyed = operation["security"].as_array().is_some_and(|all| all.iter().any(by_key));
     // A rehearsal has no effect that could be repeated.
     if method == "post" && keyed && !path.ends_with("/test") {
         header(
@@ -74,13 +75,25 @@ fn patch(operation: &mut Value, schemas: &mut Value) {
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("required");
         }
-        schema["description"] = "A JSON merge patch: what is absent stays, `null` clears.".into();
+        schema["description"] = MERGED.into();
+        // The one object of a fixed form that is required to be whole when it is new.
+        if let Some(terms) = schema.pointer_mut("/properties/reward_terms") {
+            let mut changed = schemas["NewRewardTerms"].clone();
+            if let Some(changed) = changed.as_object_mut() {
+                changed.remove("required");
+            }
+            changed["description"] = MERGED.into();
+            schemas["RewardTermsChange"] = changed;
+            *terms = json!({"oneOf": [{"$ref": "#/components/schemas/RewardTermsChange"}, {"type": "null"}]});
+        }
         schemas[&changed] = schema;
         body["schema"] = json!({"$ref": format!("#/components/schemas/{changed}")});
     }
     content.insert("application/json".to_owned(), body.clone());
     content.insert("application/merge-patch+json".to_owned(), body);
 }
+
+const MERGED: &str = "A JSON merge patch: what is absent stays, `null` clears.";
 
 /// What is given once and for all.
 const IMMUTABLE: [(&str, &str); 4] =

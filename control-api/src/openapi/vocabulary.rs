@@ -78,7 +78,7 @@ fn currencies() -> Vec<String> {
 }
 
 /// Body fields that must not be `null`: they always have a value.
-const NEVER_NULL: [&str; 27] = [
+const NEVER_NULL: [&str; 25] = [
     "applies_to",
     "apply_program_defaults",
     "basis",
@@ -89,11 +89,9 @@ const NEVER_NULL: [&str; 27] = [
     "display_name",
     "event_id",
     "forward_query",
-    "hold_days",
     "inactive_partner_clicks",
     "kind",
     "name",
-    "occurred_at",
     "overlap_hours",
     "partner_conversion_reporting",
     "partner_exports",
@@ -119,7 +117,6 @@ fn bounds(owner: &str, name: &str) -> Option<Value> {
         (_, "name" | "display_name" | "title" | "contact_name" | "public_label") => line(200),
         (_, "event_name" | "channel" | "experiment_key") => line(100),
         (_, "external_id" | "event_id" | "customer_id" | "order_id" | "original_event_id") => line(255),
-        (_, "nim_ct") => lines(2_000),
         (_, "text") => lines(10_000),
         (_, "message") => lines(5_000),
         (_, "note") => lines(2_000),
@@ -219,7 +216,9 @@ pub(super) fn parameter(path: &str, parameter: &mut Value) {
         "id" | "source_id" if in_path => prefix(path.split("/{").next().unwrap_or_default()).map(id),
         "limit" if report => Some(json!({"minimum": 1, "maximum": 10_000, "default": 1_000})),
         "limit" => Some(json!({"minimum": 1, "maximum": 100, "default": 50})),
-        "cursor" => prefix(path).map(id),
+        "cursor" => prefix(path).map(
+            |prefix| json!({"pattern": format!("^({prefix}_{SUFFIX})?$"), "example": format!("{prefix}_{EXAMPLE}")}),
+        ),
         "from" | "to" if path == "/v1/audit" => Some(json!({"format": "date-time"})),
         "link" => Some(id("lnk")),
         "as_of" => Some(json!({"format": "date-time"})),

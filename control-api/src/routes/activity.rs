@@ -72,7 +72,7 @@ async fn activity(
     let limit = params.get("limit", |text| {
         text.parse().ok().filter(|n| (1..=100).contains(n)).ok_or_else(|| "must be 1 to 100".to_owned())
     });
-    let below: Option<activity::Place> = params.word("cursor");
+    let below: Option<activity::Place> = params.cursor(str::parse);
     params.finish()?;
     let scope = asked.resolve(&app, auth.workspace, Place::Query).await?;
     let partner = scope.filter.partner.ok_or(ApiError::NotFound("partner"))?;

@@ -31,8 +31,8 @@ pub fn router() -> OpenApiRouter<App> {
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Describes the body; `create` reads it field by field.
 struct NewApiKey {
-    /// What people call it, 1 to 200 characters.
-    name: String,
+    /// What people call it, 1 to 200 characters. Default: after its role.
+    name: Option<String>,
     /// `admin`, `member` or `viewer`.
     role: String,
     /// Whether it may export. Default: false.
@@ -88,11 +88,14 @@ async fn create(
         revoked_at: None,
     };
     let mut fields = Fields::of(&body.value)?;
-    fields.require(&["name", "role"]);
+    fields.require(&["role"]);
     fields.set("name", &mut resource.name, line(200));
     fields.set("role", &mut resource.role, word);
     fields.set("can_export", &mut resource.can_export, boolean);
     fields.finish()?;
+    if resource.name.is_empty() {
+        resource.name = format!("{} key", resource.role);
+    }
 
     let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
     db::api_keys::insert(change.db(), auth.workspace, &resource, &minted.hash).await?;

@@ -76,7 +76,7 @@ pub(super) struct NewEvent {
     currency: Option<String>,
     /// 1 to 1,000,000.
     quantity: Option<i32>,
-    /// RFC 3339; at most 5 minutes ahead and two years ago. Default: the time of receipt.
+    /// RFC 3339; at most 5 minutes ahead and two years ago. Absent or `null`: the time of receipt.
     occurred_at: Option<String>,
     /// An object of your own, up to 8 KiB.
     #[schema(value_type = Option<Object>)]
@@ -146,7 +146,7 @@ async fn ingest(
     if let Err(error) = db::sources::note_use(&app.db, found.workspace, source).await {
         tracing::warn!(%error, "noting the use of a source");
     }
-    match Sent::read(body::parse(&raw)?)? {
+    match Sent::read(body::parse_any(&raw)?)? {
         Sent::One(event) => {
             let mut outcomes = domain::events::ingest(&app, found.workspace, source, &[event]).await?;
             match outcomes.pop() {

@@ -49,7 +49,7 @@ struct NewExport {
     /// clicks happened.
     #[schema(example = "2026-03-01")]
     from: String,
-    /// The first moment after it; at most 36,525 days later.
+    /// The first moment after it; at most 73,050 days later.
     #[schema(example = "2026-04-01")]
     to: String,
     /// Id, `key:…` or `ext:…`.

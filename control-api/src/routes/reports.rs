@@ -37,7 +37,7 @@ const GROUPS: i64 = 1_000;
 /// partner's clicks count under each of its tags.
 #[utoipa::path(get, path = "/v1/reports/traffic", tag = "reports", security(("api_key" = [])), params(
     ("from" = String, Query, description = "First moment, by the time of the click: RFC 3339, or a date in `tz`"),
-    ("to" = String, Query, description = "First moment after it; at most 36,525 days later"),
+    ("to" = String, Query, description = "First moment after it; at most 73,050 days later"),
     ("group_by" = Option<String>, Query, description = "`partner` (default), `program`, `link`, `country`, `region`, `source`, `referrer`, `device`, `browser`, `os`, `trigger`, `tag`, `campaign`, `domain`, `hour`, `day`, `week` or `month`"),
     ("bots" = Option<String>, Query, description = "What `selected` counts: `all` (default), `human` or `bot`"),
     ("partner" = Option<String>, Query, description = "Id, `key:…` or `ext:…`"),
@@ -77,7 +77,7 @@ async fn traffic(
 /// zero. In CSV, each group is one row, with columns per currency.
 #[utoipa::path(get, path = "/v1/reports/conversions", tag = "reports", security(("api_key" = [])), params(
     ("from" = String, Query, description = "First moment, by the time of the event: RFC 3339, or a date in `tz`"),
-    ("to" = String, Query, description = "First moment after it; at most 36,525 days later"),
+    ("to" = String, Query, description = "First moment after it; at most 73,050 days later"),
     ("group_by" = Option<String>, Query, description = "`partner` (default), `program`, `link`, `type`, `event_name`, `currency`, `tag`, `campaign`, `country`, `domain`, `hour`, `day`, `week` or `month`"),
     ("bots" = Option<String>, Query, description = "Conversions after clicks of `all` (default), `human` or `bot`"),
     ("partner" = Option<String>, Query, description = "Id, `key:…` or `ext:…`"),

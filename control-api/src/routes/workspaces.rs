@@ -93,7 +93,7 @@ fn read_access(fields: &mut Fields<'_>, access: &mut Access) {
     (status = 201, description = "Made; the key is shown this once", body = CreatedWorkspace),
     (status = 409, description = "`conflict`: the slug is taken"),
 ))]
-async fn create(State(app): State<App>, _: Operator, body: JsonBody) -> Result<Response, ApiError> {
+async fn create(State(app): State<App>, _: Operator, attempt: Attempt, body: JsonBody) -> Result<Response, ApiError> {
     let mut fields = Fields::of(&body.value)?;
     fields.require(&["name", "slug", "plan"]);
     let (mut name, mut slug, mut plan) = (String::new(), None, Plan::Starter);
@@ -129,7 +129,7 @@ async fn create(State(app): State<App>, _: Operator, body: JsonBody) -> Result<R
         last_used_at: None,
         revoked_at: None,
     };
-    let mut change = Mutation::operator(&app, workspace.id).await?;
+    let mut change = Mutation::operator(&app, workspace.id, &attempt, &body.raw).await?;
     db::workspaces::insert(change.db(), &workspace).await.on_constraint("workspaces_slug_unique", || {
         ApiError::Conflict { code: "conflict", detail: format!("the slug {} is taken; choose another", workspace.slug) }
     })?;
@@ -161,13 +161,14 @@ async fn operate(
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let id: WorkspaceId = id.parse().map_err(|_| ApiError::NotFound("workspace"))?;
-    let mut change = Mutation::operator(&app, id).await?;
+    let mut change = Mutation::operator(&app, id, &attempt, &body.raw).await?;
     let before = db::workspaces::lock(change.db(), id).await?.ok_or(ApiError::NotFound("workspace"))?;
     let mut after = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.set("plan", &mut after.plan, word);
-    // A plan that gains Partners turns its surfaces on, unless the request says otherwise.
-    if after.plan.has_partners() && !before.plan.has_partners() {
+    // A plan that gains Partners turns its surfaces on, unless the request says otherwise, or some had been chosen before.
+    let gains = after.plan.has_partners() && !before.plan.has_partners();
+    if gains && before.access == default_access(Plan::Starter) {
         after.access = default_access(after.plan);
     }
     read_access(&mut fields, &mut after.access);

@@ -71,6 +71,25 @@ async fn every_hour_says_what_became_of_its_clicks(pool: PgPool) {
     }
 }
 
+/// A visitor's own query may hold anything. It costs no click.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_click_that_no_store_could_hold_is_stored_without_that(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let now = service.now();
+    let mut nul = service.visit(&host, "nomura", now).await.click;
+    let mut spelled = service.visit(&host, "nomura", now.plus(1)).await.click;
+    let plain = service.visit(&host, "nomura", now.plus(2)).await.click;
+    nul["source"] = "news\u{0}letter".into();
+    spelled["source"] = r"\u0000".into();
+    let batch = json!({"clicks": [nul, spelled, plain]});
+    assert_eq!(deliver(&service, &batch).await, json!({"stored": 3, "duplicate": 0, "rejected": {}}));
+    let sources: Vec<Option<String>> =
+        sqlx::query_scalar("select source from clicks order by click_id limit 2").fetch_all(&pool).await.unwrap();
+    assert_eq!(sources, [Some("newsletter".to_owned()), Some(r"\u0000".to_owned())]);
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn old_counts_are_summed_up(pool: PgPool) {
     let service = Service::start(&pool).await;

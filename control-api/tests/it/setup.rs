@@ -52,7 +52,7 @@ async fn a_program_keeps_every_field_and_versions_its_terms(pool: PgPool) {
     let read = team.get("/v1/programs/key:creators").await.expect(200);
     assert_eq!(read, made);
 
-    // Absent leaves, null clears, nested objects merge, terms are replaced whole and only by other terms.
+    // Absent leaves, null clears, nested objects merge, and the same terms begin no version.
     let patch = json!({"public_label": null, "utm": {"term": null, "source": "new"}, "custom_query": {"ref": null, "b": "2"},
         "reward_terms": whole["reward_terms"], "attribution_window_days": null});
     let changed = team.patch("/v1/programs/key:creators", patch).await.expect(200);
@@ -63,12 +63,21 @@ async fn a_program_keeps_every_field_and_versions_its_terms(pool: PgPool) {
     assert_eq!(changed["reward_terms"], made["reward_terms"], "the same terms begin no version");
     let fixed = json!({"basis": "fixed", "amount_minor": 500, "currency": "JPY", "applies_to": ["lead"]});
     let changed = team.patch("/v1/programs/key:creators", json!({"reward_terms": fixed})).await.expect(200);
-    assert_eq!(changed["reward_terms"]["version"], 2);
+    let expected = json!({"version": 2, "basis": "fixed", "rate_bps": null, "amount_minor": 500, "currency": "JPY",
+        "applies_to": ["lead"], "hold_days": 30, "note": "n", "started_at": changed["reward_terms"]["started_at"]});
+    assert_eq!(changed["reward_terms"], expected, "what belongs to the other basis is gone");
+    let patch = json!({"reward_terms": {"amount_minor": 600, "note": null, "applies_to": ["lead", "sale", "lead"]}});
+    let changed = team.patch("/v1/programs/key:creators", patch).await.expect(200);
+    assert_eq!((&changed["reward_terms"]["version"], &changed["reward_terms"]["note"]), (&json!(3), &Value::Null));
+    assert_eq!(changed["reward_terms"]["applies_to"], json!(["lead", "sale"]));
+    let half = team.patch("/v1/programs/key:creators", json!({"reward_terms": {"basis": "percentage"}})).await;
+    half.expect_problem(422, "validation_failed");
+    assert_eq!(codes(&half), [("/reward_terms/rate_bps".to_owned(), "required".to_owned())]);
     assert!(text(&changed, "/reward_terms/started_at") >= text(&made, "/reward_terms/started_at"));
     let none = team.patch("/v1/programs/key:creators", json!({"reward_terms": null})).await.expect(200);
     assert_eq!(none["reward_terms"], Value::Null);
     let versions: i64 = sqlx::query_scalar("select count(*) from program_reward_terms").fetch_one(&pool).await.unwrap();
-    assert_eq!(versions, 3, "that there are none any more is a version too");
+    assert_eq!(versions, 4, "that there are none any more is a version too");
 
     team.patch("/v1/programs/key:creators", json!({"key": "other"})).await.expect_problem(422, "validation_failed");
     let bad = json!({"name": " ", "kind": "x", "support_email": "x", "utm": {"sauce": "x"}, "more": 1,
@@ -365,7 +374,7 @@ async fn changes_are_guarded_by_version_and_repeatable_by_key(pool: PgPool) {
         team.send_with(Method::PATCH, &path, ("if-match", "\"1\""), &change)
             .await
             .expect_problem(412, "version_mismatch");
-        team.send_with(Method::PATCH, &path, ("if-match", "x"), &change).await.expect_problem(422, "validation_failed");
+        team.send_with(Method::PATCH, &path, ("if-match", "x"), &change).await.expect_problem(412, "version_mismatch");
         assert_eq!(team.patch(&path, change).await.expect(200)["version"], 3);
     }
     // Eight at once under one key have one effect and one answer.

@@ -11,7 +11,10 @@ use crate::{
     app::App,
     db::events::Conversion,
     error::ApiError,
-    http::fields::{Fields, currency, integer, line, metadata, small, text, time, word},
+    http::{
+        body::holds_nul,
+        fields::{Fields, Parsed, currency, fault, integer, line, metadata, small, time, word},
+    },
     time::At,
 };
 
@@ -63,6 +66,11 @@ fn canonical_hash(value: &Value) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
+/// Metadata that the store can hold.
+fn stored_metadata(value: &Value) -> Parsed<Value> {
+    if holds_nul(value) { fault("characters", "must not hold the character U+0000") } else { metadata(8 << 10)(value) }
+}
+
 /// Reads one event.
 pub(super) fn read(app: &App, workspace: WorkspaceId, source: SourceId, value: &Value) -> Result<Event, ApiError> {
     let now = app.ambient.now();
@@ -74,16 +82,17 @@ pub(super) fn read(app: &App, workspace: WorkspaceId, source: SourceId, value: &
     fields.set("type", &mut row.r#type, word);
     fields.set_option("event_name", &mut row.event_name, line(100));
     // Any text is taken as a token: one that isn't ours makes the event unattributed, not refused.
-    let token = fields.get("nim_ct", text(2_000));
+    let token = fields.get("nim_ct", |value| {
+        value.as_str().map_or_else(|| fault("type", "must be a string"), |text| Ok(text.to_owned()))
+    });
     fields.set_option("customer_id", &mut row.customer_id, line(255));
     fields.set_option("order_id", &mut row.order_id, line(255));
     fields.set_option("original_event_id", &mut row.original_event_id, line(255));
     fields.set_option("amount_minor", &mut row.amount_minor, integer(0..=i64::MAX));
     fields.set_option("currency", &mut row.currency, currency);
     fields.set_option("quantity", &mut row.quantity, small(1..=1_000_000));
-    fields.set("occurred_at", &mut row.occurred_at, time);
-    let mut extra = None;
-    fields.set_option("metadata", &mut extra, metadata(8 << 10));
+    row.occurred_at = fields.get("occurred_at", time).unwrap_or(row.occurred_at);
+    let extra = fields.get("metadata", stored_metadata);
     row.metadata = extra.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     if fields.has("amount_minor") && !fields.has("currency") {
         fields.fault("currency", "required", "is required with amount_minor");

@@ -126,23 +126,22 @@ pub fn email(value: &Value) -> Parsed<String> {
     Ok(text)
 }
 
-/// Up to 50 tags of up to 64 characters, sorted, each once.
+/// Up to 50 tags of up to 64 characters, in the order given, each once.
 pub fn tags(value: &Value) -> Parsed<Vec<String>> {
     let Value::Array(items) = value else { return fault("type", "must be a list of strings") };
     let mut faults = vec![];
-    let mut tags = std::collections::BTreeSet::new();
+    let mut tags: Vec<String> = vec![];
     for (index, item) in items.iter().enumerate() {
         match line(64)(item) {
-            Ok(tag) => {
-                tags.insert(tag.trim().to_owned());
-            }
+            Ok(tag) if tags.iter().any(|known| known == tag.trim()) => {}
+            Ok(tag) => tags.push(tag.trim().to_owned()),
             Err(inner) => faults.extend(inner.into_iter().map(|f| Fault { at: format!("/{index}"), ..f })),
         }
     }
     if items.len() > 50 {
         faults.push(Fault { at: String::new(), code: "length".into(), detail: "must have at most 50 tags".to_owned() });
     }
-    if faults.is_empty() { Ok(tags.into_iter().collect()) } else { Err(faults) }
+    if faults.is_empty() { Ok(tags) } else { Err(faults) }
 }
 
 /// Up to 20 query parameters of a link's own.
