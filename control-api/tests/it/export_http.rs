@@ -232,7 +232,7 @@ async fn what_is_asked_for_wrongly_is_refused_at_once(pool: PgPool) {
             json!({"kind": "traffic", "from": "2026-03-01", "to": "2026-03-02", "types": ["sale"]}),
             vec!["/types unexpected"],
         ),
-        (json!({"kind": "traffic", "from": "1999-01-01", "to": "2100-01-01"}), vec!["/to range"]),
+        (json!({"kind": "traffic", "from": "1970-01-01", "to": "2200-01-01"}), vec!["/to range"]),
     ] {
         let answer = team.post("/v1/exports", body.clone()).await;
         answer.expect_problem(422, "validation_failed");
