@@ -10,6 +10,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+pub use self::write::escape;
 use crate::{
     classify::{Browser, Device, Os},
     destination::Utm,
@@ -140,19 +141,21 @@ impl<K: Kind> fmt::Debug for Named<'_, K> {
 }
 impl<K: Kind> Serialize for Named<'_, K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        NamedText { id: self.id, key: Cow::Borrowed(&self.key), name: Cow::Borrowed(&self.name) }.serialize(serializer)
+        let (key, name) = (Cow::Borrowed(&*self.key), Cow::Borrowed(&*self.name));
+        NamedText { id: self.id.to_string().into(), key, name }.serialize(serializer)
     }
 }
 impl<'de, K: Kind> Deserialize<'de> for Named<'_, K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        NamedText::deserialize(deserializer).map(|NamedText { id, key, name }| Self { id, key, name })
+        let NamedText { id, key, name } = NamedText::deserialize(deserializer)?;
+        Ok(Self { id: id.parse().map_err(serde::de::Error::custom)?, key, name })
     }
 }
 
+/// Without the kind of its id, so that the worker holds the code for reading it once.
 #[derive(Serialize, Deserialize)]
-#[serde(bound = "K: Kind")]
-struct NamedText<'a, K> {
-    id: Id<K>,
+struct NamedText<'a> {
+    id: Cow<'a, str>,
     key: Cow<'a, str>,
     name: Cow<'a, str>,
 }

@@ -1,9 +1,9 @@
-//! A click as JSON, written straight into a text.
+//! A click, and a batch of them, as JSON, written straight into a text.
 //!
 //! The same text as the derived `Serialize` gives, which the tests compare; but this one runs for every visitor, and
 //! without a serializer's detours it takes a third of the time and of the worker's code.
 
-use super::{Click, Minted, Named, TokenReason};
+use super::{Batch, Click, Minted, Named, TokenReason};
 use crate::{
     destination::Utm,
     id::{Id, Kind},
@@ -56,6 +56,40 @@ impl Click<'_> {
         }
         object.close();
     }
+}
+
+impl Batch<'_> {
+    /// This batch as compact JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        let mut object = Object::open(&mut out);
+        list(object.name("clicks"), &self.clicks, |out, click| out.push_str(click.get()));
+        if !self.dropped.is_empty() {
+            list(object.name("dropped"), &self.dropped, |out, dropped| {
+                let mut object = Object::open(out);
+                object.id("id", dropped.id);
+                if let Some(workspace) = dropped.workspace {
+                    object.id("workspace", workspace);
+                }
+                object.word("reason", dropped.reason.as_str());
+                object.close();
+            });
+        }
+        object.close();
+        out
+    }
+}
+
+fn list<T>(out: &mut String, items: &[T], write: impl Fn(&mut String, &T)) {
+    out.push('[');
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        write(out, item);
+    }
+    out.push(']');
 }
 
 /// An object being written. Names of members are ours and need no escaping.
@@ -131,8 +165,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A text in quotes (RFC 8259, section 7).
-fn escape(text: &str, out: &mut String) {
+/// Writes a text in quotes (RFC 8259, section 7).
+pub fn escape(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
@@ -163,8 +197,24 @@ mod tests {
     use crate::{
         Millis,
         classify::{Browser, Device, Os},
-        click::{BotReason, Trigger},
+        click::{BotReason, Dropped, Rejected, Trigger},
     };
+
+    #[test]
+    fn batches_say_what_serde_says() {
+        let click = serde_json::value::RawValue::from_string(r#"{"id": "x"}"#.to_owned()).unwrap();
+        let known = Dropped { id: Id::mint(Millis(1), [1; 10]), workspace: None, reason: Rejected::Overflow };
+        let foreign = Dropped { workspace: Some(Id::mint(Millis(2), [2; 10])), ..known };
+        for (clicks, dropped) in [
+            (vec![], vec![]),
+            (vec![&*click], vec![]),
+            (vec![&*click, &*click], vec![known]),
+            (vec![], vec![known, foreign]),
+        ] {
+            let batch = Batch { clicks, dropped };
+            assert_eq!(batch.to_json(), serde_json::to_string(&batch).unwrap());
+        }
+    }
 
     proptest! {
         /// Read back, it is the click; and what serde writes is read back as the same.
