@@ -93,6 +93,8 @@ fn list<T>(out: &mut String, items: &[T], write: impl Fn(&mut String, &T)) {
 }
 
 /// An object being written. Names of members are ours and need no escaping.
+///
+/// A click has some thirty members: what writes one stands in the worker once, not thirty times.
 struct Object<'a> {
     out: &'a mut String,
     before: &'static str,
@@ -107,6 +109,7 @@ impl<'a> Object<'a> {
         self.out.push('}');
     }
 
+    #[inline(never)]
     fn name(&mut self, name: &str) -> &mut String {
         self.out.push_str(self.before);
         self.out.push_str(name);
@@ -123,6 +126,7 @@ impl<'a> Object<'a> {
     }
 
     /// A text that needs no escaping.
+    #[inline(never)]
     fn word(&mut self, name: &str, word: &str) {
         let out = self.name(name);
         out.push('"');
@@ -134,12 +138,14 @@ impl<'a> Object<'a> {
         escape(text, self.name(name));
     }
 
+    #[inline(never)]
     fn some(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
         }
     }
 
+    #[inline(never)]
     fn number(&mut self, name: &str, number: u64) {
         self.name(name).push_str(&number.to_string());
     }
