@@ -317,6 +317,8 @@ pub struct Dropped {
 impl Dropped {
     /// Of the text of a click. Where not even its id can be read, one made of the text stands for it.
     #[must_use]
+    // Compiled where it is used, as `record::version_of` is.
+    #[inline]
     pub fn of(click: &str, reason: Rejected) -> Self {
         #[derive(Deserialize)]
         struct Ids {

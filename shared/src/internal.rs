@@ -105,9 +105,10 @@ pub fn verify(
     let timestamp = timestamp.ok_or(Refusal::Missing)?;
     let at = timestamp.parse::<i64>().map_err(|_| Refusal::Missing)?;
     let (kid, offered) = signature.and_then(|text| text.split_once(':')).ok_or(Refusal::Missing)?;
-    let offered = URL_SAFE_NO_PAD.decode(offered).map_err(|_| Refusal::Invalid)?;
     let key = kid.parse().ok().and_then(|kid| ring.get(kid)).ok_or(Refusal::Invalid)?;
-    if !bool::from(tag(key, direction, request, timestamp).as_slice().ct_eq(&offered)) {
+    // Compared as text, so that nothing has to be decoded before it is trusted.
+    let expected = URL_SAFE_NO_PAD.encode(tag(key, direction, request, timestamp));
+    if !bool::from(expected.as_bytes().ct_eq(offered.as_bytes())) {
         return Err(Refusal::Invalid);
     }
     if now.since(Millis(at)).saturating_abs() > TOLERANCE_MILLIS {
