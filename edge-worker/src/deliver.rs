@@ -1,7 +1,10 @@
 //! Clicks to the control plane, so that a bad one holds nobody up. Queue, rescue and spool all hand over by this.
 
 use serde_json::value::RawValue;
-use shared::click::{self, Batch, Dropped, Rejected};
+use shared::{
+    click::{Batch, Dropped, Rejected},
+    json,
+};
 
 use crate::{
     config::Config,
@@ -92,7 +95,7 @@ pub(crate) fn click(text: Option<String>) -> Box<RawValue> {
         Ok(click) => click,
         Err(_) => {
             let mut quoted = String::new();
-            click::escape(&text, &mut quoted);
+            json::escape(&text, &mut quoted);
             RawValue::from_string(quoted).unwrap_or_else(|_| RawValue::NULL.to_owned())
         }
     }

@@ -1,9 +1,10 @@
 //! The control plane's push of records into this worker's store, and its look at what is there, for runtimes without a
 //! KV API of their own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use shared::{
     Millis,
+    json::Object,
     record::{Entry, Inquiry, Replication, version_of},
 };
 
@@ -17,12 +18,22 @@ use crate::{
 const AT_ONCE: usize = 16;
 
 /// What became of a push.
-#[derive(Serialize)]
 pub(crate) struct Receipt {
     /// Written.
     stored: usize,
     /// The store had this version or a newer one.
     skipped: usize,
+}
+
+impl Receipt {
+    pub(crate) fn to_json(&self) -> String {
+        let mut out = String::new();
+        let mut object = Object::open(&mut out);
+        object.number("stored", self.stored as u64);
+        object.number("skipped", self.skipped as u64);
+        object.close();
+        out
+    }
 }
 
 /// Stores a push, or names a key under which no record may stand. All or nothing where it is such a mistake: nobody would
@@ -56,7 +67,8 @@ pub(crate) async fn look(inquiry: &Inquiry, env: &Env) -> Result<Replication, Th
     let mut entries = Vec::with_capacity(inquiry.keys.len());
     for some in inquiry.keys.chunks(AT_ONCE) {
         let found = env.read_through(some.iter().map(String::as_str)).await?;
-        entries.extend(some.iter().zip(found).filter_map(|(key, value)| Some(Entry { key: key.clone(), value: value? })));
+        entries
+            .extend(some.iter().zip(found).filter_map(|(key, value)| Some(Entry { key: key.clone(), value: value? })));
     }
     Ok(Replication { entries })
 }

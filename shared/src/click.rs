@@ -10,7 +10,6 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-pub use self::write::escape;
 use crate::{
     classify::{Browser, Device, Os},
     destination::Utm,

@@ -43,8 +43,7 @@ pub(crate) async fn run(context: &Context, self_hosted: bool) -> anyhow::Result<
     println!("The edge worker listens on http://127.0.0.1:{port} and asks {control_api}. Ctrl-C stops it.");
     if !self_hosted {
         let storage = context.state("edge")?;
-        let (mut service, _) =
-            start(context, &tools, port, &storage, &control_api, &secrets, Bindings::Sound).await?;
+        let (mut service, _) = start(context, &tools, port, &storage, &control_api, &secrets, Bindings::Sound).await?;
         return Err(service.failure().await);
     }
     let storage = context.state("edge-self-hosted")?;

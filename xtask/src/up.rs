@@ -3,12 +3,7 @@
 //! First everything that may take long and starts nothing (tools, builds), then the services, then the demo,
 //! and last of all the file by which others know that the stack is ready.
 
-use std::{
-    env, fs,
-    io::ErrorKind,
-    path::Path,
-    time::Instant,
-};
+use std::{env, fs, io::ErrorKind, path::Path, time::Instant};
 
 use anyhow::Context as _;
 use serde_json::json;

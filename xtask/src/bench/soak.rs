@@ -179,7 +179,11 @@ impl<'a> Stage<'a> {
             let control_api = self.without_centre(control_api, started + time.mul_f64(0.15), time).await?;
             tokio::time::sleep_until((started + time.mul_f64(0.4)).into()).await;
             let refusing = REFUSING.min(time / 4);
-            eprintln!("{:>4.0} s  the queue refuses for {:.0} s", started.elapsed().as_secs_f64(), refusing.as_secs_f64());
+            eprintln!(
+                "{:>4.0} s  the queue refuses for {:.0} s",
+                started.elapsed().as_secs_f64(),
+                refusing.as_secs_f64()
+            );
             self.fail(&json!({"queue": "fail"})).await?;
             tokio::time::sleep(refusing).await;
             self.fail(&json!({})).await?;
@@ -283,5 +287,10 @@ fn report(redirects: u64, soaked: &Sustained, outcome: &Outcome) {
     println!("duplicate rows       {:>10}", outcome.rows - outcome.ids);
     println!("delivered again      {:>10}", outcome.again);
     println!("rejected             {:>10}", outcome.rejected);
-    println!("soaked at            {:>10.0} visits/s, p50 {:.1} ms, p99 {:.1} ms", soaked.load.rate(), millis(0.5), millis(0.99));
+    println!(
+        "soaked at            {:>10.0} visits/s, p50 {:.1} ms, p99 {:.1} ms",
+        soaked.load.rate(),
+        millis(0.5),
+        millis(0.99)
+    );
 }
