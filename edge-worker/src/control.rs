@@ -37,9 +37,13 @@ pub(crate) async fn fill(config: &Config, host: &str, slug: &str) -> Result<Fill
 
 /// Hands over clicks within `limit` milliseconds. Success means that each is stored or counted as rejected.
 pub(crate) async fn clicks(config: &Config, batch: &Batch<'_>, limit: u32) -> Result<(), Failure> {
-    let body = serde_json::to_string(batch)?;
+    clicks_as_text(config, &batch.to_json(), limit).await
+}
+
+/// Hands over a batch in the form in which it travels.
+pub(crate) async fn clicks_as_text(config: &Config, batch: &str, limit: u32) -> Result<(), Failure> {
     // The receipt says the same as the status.
-    send(config, "POST", "/internal/v1/clicks", Some(&body), limit).await?;
+    send(config, "POST", "/internal/v1/clicks", Some(batch), limit).await?;
     Ok(())
 }
 

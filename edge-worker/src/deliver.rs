@@ -1,7 +1,10 @@
 //! Clicks to the control plane, so that a bad one holds nobody up. Queue, rescue and spool all hand over by this.
 
-use serde_json::value::{RawValue, to_raw_value};
-use shared::click::{Batch, Dropped, Rejected};
+use serde_json::value::RawValue;
+use shared::{
+    click::{Batch, Dropped, Rejected},
+    json,
+};
 
 use crate::{
     config::Config,
@@ -90,7 +93,11 @@ pub(crate) fn click(text: Option<String>) -> Box<RawValue> {
     let Some(text) = text else { return RawValue::NULL.to_owned() };
     match RawValue::from_string(text.clone()) {
         Ok(click) => click,
-        Err(_) => to_raw_value(&text).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+        Err(_) => {
+            let mut quoted = String::new();
+            json::escape(&text, &mut quoted);
+            RawValue::from_string(quoted).unwrap_or_else(|_| RawValue::NULL.to_owned())
+        }
     }
 }
 

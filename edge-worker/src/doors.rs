@@ -1,8 +1,9 @@
 //! The control plane's own doors, below `/_nim/`: signed, and shut unless `REPLICATION` is `push`.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use shared::{
     internal::{self, Direction, Refusal, SIGNATURE_HEADER, TIMESTAMP_HEADER},
+    json::Object,
     record::{Inquiry, Replication},
 };
 
@@ -15,18 +16,6 @@ use crate::{
 
 /// The longest body taken, in bytes; some thousand records.
 const MAX_BODY: u32 = 8 << 20;
-
-#[derive(Serialize)]
-struct Fault<'a> {
-    code: &'a str,
-    detail: &'a str,
-}
-
-#[derive(Serialize)]
-struct Drained {
-    /// Whether clicks still wait here.
-    left: bool,
-}
 
 /// Whether a path is one of these doors.
 pub(crate) fn is_door(path: &str) -> bool {
@@ -66,13 +55,17 @@ pub(crate) async fn answer(
     }
     match path {
         internal::RECORDS => match read::<Inquiry>(&body) {
-            Ok(inquiry) => Ok(respond::json(200, &replicate::look(&inquiry, env).await?)),
+            Ok(inquiry) => Ok(respond::json(200, &replicate::look(&inquiry, env).await?.to_json())),
             Err(fault) => Ok(fault),
         },
-        internal::DRAIN => Ok(respond::json(200, &Drained { left: spool::drain(env, config).await })),
+        internal::DRAIN => {
+            // Whether clicks still wait here.
+            let left = spool::drain(env, config).await;
+            Ok(respond::json(200, if left { r#"{"left":true}"# } else { r#"{"left":false}"# }))
+        }
         _ => match read::<Replication>(&body) {
             Ok(push) => match replicate::store(&push, env).await? {
-                Ok(receipt) => Ok(respond::json(200, &receipt)),
+                Ok(receipt) => Ok(respond::json(200, &receipt.to_json())),
                 Err(key) => Ok(fault(422, "validation_failed", &["not a record: ", &key].concat())),
             },
             Err(fault) => Ok(fault),
@@ -81,9 +74,16 @@ pub(crate) async fn answer(
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| fault(400, "invalid_json", &error.to_string()))
+    // By way of a text, as everywhere else here: reading from bytes would be serde_json's code a second time.
+    let text = std::str::from_utf8(body).map_err(|error| fault(400, "invalid_json", &error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| fault(400, "invalid_json", &error.to_string()))
 }
 
 fn fault(status: u16, code: &str, detail: &str) -> String {
-    respond::json(status, &Fault { code, detail })
+    let mut body = String::new();
+    let mut object = Object::open(&mut body);
+    object.word("code", code);
+    object.text("detail", detail);
+    object.close();
+    respond::json(status, &body)
 }

@@ -1,17 +1,16 @@
 //! One line of JSON per event that an operator may want to count. Never a visitor's data, never a secret.
 
-use serde::Serialize;
+use shared::json::Object;
 
 use crate::runtime;
 
-#[derive(Serialize)]
-struct Line<'a> {
-    event: &'a str,
-    detail: &'a str,
-}
-
 fn line(event: &str, detail: &str) -> String {
-    serde_json::to_string(&Line { event, detail }).unwrap_or_default()
+    let mut line = String::new();
+    let mut object = Object::open(&mut line);
+    object.text("event", event);
+    object.text("detail", detail);
+    object.close();
+    line
 }
 
 /// Something is lost or wrong until somebody acts.

@@ -1,10 +1,10 @@
 //! The control plane's push of records into this worker's store, and its look at what is there, for runtimes without a
 //! KV API of their own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
 
-use futures_util::future::join_all;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use shared::{
     Millis,
+    json::Object,
     record::{Entry, Inquiry, Replication, version_of},
 };
 
@@ -18,12 +18,22 @@ use crate::{
 const AT_ONCE: usize = 16;
 
 /// What became of a push.
-#[derive(Serialize)]
 pub(crate) struct Receipt {
     /// Written.
     stored: usize,
     /// The store had this version or a newer one.
     skipped: usize,
+}
+
+impl Receipt {
+    pub(crate) fn to_json(&self) -> String {
+        let mut out = String::new();
+        let mut object = Object::open(&mut out);
+        object.number("stored", self.stored as u64);
+        object.number("skipped", self.skipped as u64);
+        object.close();
+        out
+    }
 }
 
 /// Stores a push, or names a key under which no record may stand. All or nothing where it is such a mistake: nobody would
@@ -38,13 +48,16 @@ pub(crate) async fn store(push: &Replication, env: &Env) -> Result<Result<Receip
     }
     let mut receipt = Receipt { stored: 0, skipped: 0 };
     for some in entries.chunks(AT_ONCE) {
-        for written in join_all(some.iter().map(|entry| write(env, entry))).await {
-            if written? {
-                receipt.stored += 1;
-            } else {
-                receipt.skipped += 1;
-            }
-        }
+        let held = env.read_through(some.iter().map(|entry| entry.key)).await?;
+        let is_new = |held: Option<String>, entry: &Versioned<'_>| {
+            held.as_deref().and_then(version_of).is_none_or(|held| held < entry.version)
+        };
+        let new = some.iter().zip(held).filter_map(|(entry, held)| is_new(held, entry).then_some(entry));
+        let written = env.write(new.map(|entry| (entry.key, entry.value))).await?;
+        receipt.stored += written;
+        receipt.skipped += some.len() - written;
+        // Another isolate may have written the others, so this one's memory is told of all.
+        Isolate::with(|isolate| some.iter().for_each(|entry| tell(isolate, entry, runtime::now())));
     }
     Ok(Ok(receipt))
 }
@@ -53,10 +66,9 @@ pub(crate) async fn store(push: &Replication, env: &Env) -> Result<Result<Receip
 pub(crate) async fn look(inquiry: &Inquiry, env: &Env) -> Result<Replication, Thrown> {
     let mut entries = Vec::with_capacity(inquiry.keys.len());
     for some in inquiry.keys.chunks(AT_ONCE) {
-        let found = join_all(some.iter().map(|key| env.read_through(key))).await;
-        for (key, value) in some.iter().zip(found) {
-            entries.extend(value?.map(|value| Entry { key: key.clone(), value }));
-        }
+        let found = env.read_through(some.iter().map(String::as_str)).await?;
+        entries
+            .extend(some.iter().zip(found).filter_map(|(key, value)| Some(Entry { key: key.clone(), value: value? })));
     }
     Ok(Replication { entries })
 }
@@ -74,18 +86,6 @@ impl<'a> Versioned<'a> {
         (key.starts_with("l:") || key.starts_with("d:")).then_some(())?;
         version_of(value).map(|version| Self { key, value, version })
     }
-}
-
-/// Writes one record unless the store has it or a newer one.
-async fn write(env: &Env, entry: &Versioned<'_>) -> Result<bool, Thrown> {
-    let held = env.read_through(entry.key).await?;
-    let is_new = held.as_deref().and_then(version_of).is_none_or(|held| held < entry.version);
-    if is_new {
-        env.write(entry.key, entry.value).await?;
-    }
-    // Another isolate may have written it, so this one's memory is told in any case.
-    Isolate::with(|isolate| tell(isolate, entry, runtime::now()));
-    Ok(is_new)
 }
 
 /// Memory follows at once where it holds the key, so that an edit is seen without waiting for its next look

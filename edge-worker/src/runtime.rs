@@ -6,8 +6,10 @@
 //!
 //! [ADR 1]: ../../docs/adr/0001-one-crossing-hot-path.md
 
+use js_sys::{Array, Promise};
 use shared::Millis;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 #[wasm_bindgen(module = "/js/runtime.mjs")]
 extern "C" {
@@ -19,10 +21,9 @@ extern "C" {
     fn setting(env: &Env, name: &str) -> Option<String>;
     #[wasm_bindgen(catch)]
     async fn read(env: &Env, key: &str, cache_ttl: u32, limit: u32) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch, js_name = readThrough)]
-    async fn read_through(env: &Env, key: &str) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch)]
-    async fn write(env: &Env, key: &str, text: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = readThrough)]
+    fn read_through(env: &Env, key: &str) -> Promise;
+    fn write(env: &Env, key: &str, text: &str) -> Promise;
     #[wasm_bindgen(catch)]
     async fn send(method: &str, url: &str, headers: &str, body: Option<&str>, limit: u32) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
@@ -62,13 +63,6 @@ extern "C" {
 #[error("{0}")]
 pub(crate) struct Thrown(String);
 
-impl Thrown {
-    /// A failure of our own.
-    pub(crate) fn new(words: &str) -> Self {
-        Self(words.to_owned())
-    }
-}
-
 impl From<JsValue> for Thrown {
     fn from(value: JsValue) -> Self {
         Self(text_of(&value))
@@ -89,9 +83,10 @@ impl Env {
         Ok(read(self, key, cache_ttl, limit).await?.as_string())
     }
 
-    /// The text that the store has under a key now.
-    pub(crate) async fn read_through(&self, key: &str) -> Result<Option<String>> {
-        Ok(read_through(self, key).await?.as_string())
+    /// The texts that the store has under some keys now. All are asked for at once.
+    pub(crate) async fn read_through<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Result<Vec<Option<String>>> {
+        let texts = all(keys.map(|key| read_through(self, key))).await?;
+        Ok(texts.iter().map(|text| text.as_string()).collect())
     }
 
     /// Counts one for a key, and tells whether it is one too many; never, where nothing limits that.
@@ -124,11 +119,17 @@ impl Env {
         Ok(())
     }
 
-    /// Stores a text.
-    pub(crate) async fn write(&self, key: &str, text: &str) -> Result<()> {
-        write(self, key, text).await?;
-        Ok(())
+    /// Stores texts under keys, all at once, and returns how many.
+    pub(crate) async fn write<'a>(&self, entries: impl Iterator<Item = (&'a str, &'a str)>) -> Result<usize> {
+        let written = all(entries.map(|(key, text)| write(self, key, text))).await?;
+        Ok(written.iter().count())
     }
+}
+
+/// Waits for all, or for the first that fails.
+async fn all(promises: impl Iterator<Item = Promise>) -> Result<Array> {
+    let promises: Array = promises.map(JsValue::from).collect();
+    Ok(Array::from(&JsFuture::from(Promise::all(&promises)).await?))
 }
 
 impl Request {

@@ -1,5 +1,8 @@
-//! The third way of a click: a KV namespace, emptied by a minutely job. Each entry is a batch as the control plane takes
-//! it, under the time it was made and some random digits, and is removed only when the centre has taken it.
+//! The third way of a click: a KV namespace, emptied by a minutely job. Each entry stands under the time it was made and
+//! some random digits, and is removed only when the centre has taken it.
+//!
+//! An entry is lines: first a batch for the centre that names the clicks which are lost, empty where none are; then a
+//! click per line, which is how this worker writes them.
 
 use serde_json::value::RawValue;
 use shared::{
@@ -10,7 +13,7 @@ use shared::{
 use crate::{
     config::Config,
     control,
-    deliver::deliver,
+    deliver::{self, deliver},
     isolate::Isolate,
     log, rescue,
     runtime::{self, Env, Thrown},
@@ -29,12 +32,17 @@ const LIMIT: u32 = 15_000;
 
 /// Puts clicks into the spool, and word of those that are lost.
 pub(crate) async fn put(clicks: Vec<&RawValue>, dropped: &[Dropped], env: &Env) -> Result<(), Thrown> {
-    let count = clicks.len();
-    let batch = Batch { clicks, dropped: dropped.to_vec() };
-    let text = serde_json::to_string(&batch).map_err(|error| Thrown::new(&error.to_string()))?;
+    let mut text = String::new();
+    if !dropped.is_empty() {
+        text = Batch { clicks: vec![], dropped: dropped.to_vec() }.to_json();
+    }
+    for click in &clicks {
+        text.push('\n');
+        text.push_str(click.get());
+    }
     let digits = Isolate::with(|isolate| isolate.random.borrow_mut().number());
     env.spool(&format!("{:013}-{digits:016x}", runtime::now().0), &text, KEPT_SECONDS).await?;
-    log::warn("spooled", &format!("{count} clicks"));
+    log::warn("spooled", &format!("{} clicks", clicks.len()));
     Ok(())
 }
 
@@ -84,18 +92,14 @@ async fn empty(env: &Env, config: &Config) -> Result<bool, String> {
 
 /// Whether the centre has settled all of an entry. An error is a centre that is away, for every entry.
 async fn take(key: &str, text: &str, config: &Config) -> Result<bool, String> {
-    let Ok(batch) = serde_json::from_str::<Batch<'_>>(text) else {
-        // Nobody but `put` writes here.
-        log::error("spool_unreadable", key);
-        return Ok(false);
-    };
-    if !batch.dropped.is_empty() {
-        let dropped = Batch { clicks: vec![], dropped: batch.dropped };
-        control::clicks(config, &dropped, LIMIT).await.map_err(|failure| failure.to_string())?;
+    let mut lines = text.lines();
+    let dropped = lines.next().unwrap_or_default();
+    if !dropped.is_empty() {
+        control::clicks_as_text(config, dropped, LIMIT).await.map_err(|failure| failure.to_string())?;
     }
     let made_at = key.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
     let is_old = runtime::now().since(Millis(made_at)) > PATIENCE;
-    let clicks: Vec<Box<RawValue>> = batch.clicks.into_iter().map(RawValue::to_owned).collect();
+    let clicks: Vec<_> = lines.map(|line| deliver::click(Some(line.to_owned()))).collect();
     let delivery = deliver(&clicks, &|_| is_old, LIMIT, config).await;
     let all = !delivery.settled.contains(&false);
     match delivery.failure {

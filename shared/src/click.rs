@@ -140,19 +140,21 @@ impl<K: Kind> fmt::Debug for Named<'_, K> {
 }
 impl<K: Kind> Serialize for Named<'_, K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        NamedText { id: self.id, key: Cow::Borrowed(&self.key), name: Cow::Borrowed(&self.name) }.serialize(serializer)
+        let (key, name) = (Cow::Borrowed(&*self.key), Cow::Borrowed(&*self.name));
+        NamedText { id: self.id.to_string().into(), key, name }.serialize(serializer)
     }
 }
 impl<'de, K: Kind> Deserialize<'de> for Named<'_, K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        NamedText::deserialize(deserializer).map(|NamedText { id, key, name }| Self { id, key, name })
+        let NamedText { id, key, name } = NamedText::deserialize(deserializer)?;
+        Ok(Self { id: id.parse().map_err(serde::de::Error::custom)?, key, name })
     }
 }
 
+/// Without the kind of its id, so that the worker holds the code for reading it once.
 #[derive(Serialize, Deserialize)]
-#[serde(bound = "K: Kind")]
-struct NamedText<'a, K> {
-    id: Id<K>,
+struct NamedText<'a> {
+    id: Cow<'a, str>,
     key: Cow<'a, str>,
     name: Cow<'a, str>,
 }
@@ -314,6 +316,8 @@ pub struct Dropped {
 impl Dropped {
     /// Of the text of a click. Where not even its id can be read, one made of the text stands for it.
     #[must_use]
+    // Compiled where it is used, as `record::version_of` is.
+    #[inline]
     pub fn of(click: &str, reason: Rejected) -> Self {
         #[derive(Deserialize)]
         struct Ids {

@@ -107,17 +107,21 @@ pub const fn uuid_millis(uuid: Uuid) -> Millis {
 impl<K: Kind> Id<K> {
     /// Writes the id to the end of `out`.
     pub fn write(self, out: &mut String) {
-        let mut suffix = [0_u8; SUFFIX];
-        let mut value = self.uuid.as_u128();
-        for slot in suffix.iter_mut().rev() {
-            *slot = ALPHABET[(value & 31) as usize];
-            value >>= 5;
-        }
-        out.push_str(K::PREFIX);
-        out.push('_');
-        // The alphabet is ASCII.
-        out.push_str(std::str::from_utf8(&suffix).unwrap_or_default());
+        encode(K::PREFIX, self.uuid, out);
     }
+}
+
+fn encode(prefix: &str, uuid: Uuid, out: &mut String) {
+    let mut suffix = [0_u8; SUFFIX];
+    let mut value = uuid.as_u128();
+    for slot in suffix.iter_mut().rev() {
+        *slot = ALPHABET[(value & 31) as usize];
+        value >>= 5;
+    }
+    out.push_str(prefix);
+    out.push('_');
+    // The alphabet is ASCII.
+    out.push_str(std::str::from_utf8(&suffix).unwrap_or_default());
 }
 
 impl<K: Kind> fmt::Display for Id<K> {

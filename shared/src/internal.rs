@@ -69,22 +69,16 @@ pub enum Refusal {
     Expired,
 }
 
+// Once per batch, fill or push; never while a visitor waits for a redirect.
+#[cold]
 fn tag(key: &Key, direction: Direction, request: Request<'_>, timestamp: &str) -> [u8; 32] {
     let mut okm = [0_u8; 32];
     Hkdf::<Sha256>::new(None, key.secret())
         .expand(direction.info(), &mut okm)
         .expect("32 bytes are below HKDF-SHA256's limit of 8,160");
     let mac = Hmac::<Sha256>::new_from_slice(&okm).expect("HMAC takes keys of any length");
-    mac.chain_update(request.method)
-        .chain_update("\n")
-        .chain_update(request.target)
-        .chain_update("\n")
-        .chain_update(timestamp)
-        .chain_update("\n")
-        .chain_update(Sha256::digest(request.body))
-        .finalize()
-        .into_bytes()
-        .into()
+    let head = [request.method, request.target, timestamp, ""].join("\n");
+    mac.chain_update(head).chain_update(Sha256::digest(request.body)).finalize().into_bytes().into()
 }
 
 /// The values of [`TIMESTAMP_HEADER`] and [`SIGNATURE_HEADER`].
@@ -111,9 +105,10 @@ pub fn verify(
     let timestamp = timestamp.ok_or(Refusal::Missing)?;
     let at = timestamp.parse::<i64>().map_err(|_| Refusal::Missing)?;
     let (kid, offered) = signature.and_then(|text| text.split_once(':')).ok_or(Refusal::Missing)?;
-    let offered = URL_SAFE_NO_PAD.decode(offered).map_err(|_| Refusal::Invalid)?;
     let key = kid.parse().ok().and_then(|kid| ring.get(kid)).ok_or(Refusal::Invalid)?;
-    if !bool::from(tag(key, direction, request, timestamp).as_slice().ct_eq(&offered)) {
+    // Compared as text, so that nothing has to be decoded before it is trusted.
+    let expected = URL_SAFE_NO_PAD.encode(tag(key, direction, request, timestamp));
+    if !bool::from(expected.as_bytes().ct_eq(offered.as_bytes())) {
         return Err(Refusal::Invalid);
     }
     if now.since(Millis(at)).saturating_abs() > TOLERANCE_MILLIS {

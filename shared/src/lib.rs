@@ -19,6 +19,7 @@ pub mod click;
 pub mod destination;
 pub mod id;
 pub mod internal;
+pub mod json;
 pub mod name;
 pub mod query;
 pub mod record;

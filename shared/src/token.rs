@@ -40,6 +40,8 @@ impl TokenKey {
         Self::derive(ring.first(), workspace)
     }
 
+    // Once per workspace and isolate.
+    #[cold]
     fn derive(key: &crate::ring::Key, workspace: WorkspaceId) -> Self {
         let mut info = [0_u8; 26];
         info[..10].copy_from_slice(b"nim_ct/v1/");

@@ -42,7 +42,8 @@ pub(crate) async fn run(context: &Context, self_hosted: bool) -> anyhow::Result<
     let control_api = env::var("CONTROL_API_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".to_owned());
     println!("The edge worker listens on http://127.0.0.1:{port} and asks {control_api}. Ctrl-C stops it.");
     if !self_hosted {
-        let mut service = start(context, &tools, port, &context.state("edge")?, &control_api, &secrets).await?;
+        let storage = context.state("edge")?;
+        let (mut service, _) = start(context, &tools, port, &storage, &control_api, &secrets, Bindings::Sound).await?;
         return Err(service.failure().await);
     }
     let storage = context.state("edge-self-hosted")?;
@@ -58,7 +59,17 @@ pub(crate) async fn run(context: &Context, self_hosted: bool) -> anyhow::Result<
     bail!("workerd ended ({status})")
 }
 
-/// Starts the built worker and waits until it serves.
+/// Whether the worker's bindings work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bindings {
+    /// They do.
+    Sound,
+    /// They can be made to fail, by a door whose URL is told.
+    Faulty,
+}
+
+/// Starts the built worker and waits until it serves. Beside it, the door by which faulty bindings are told to fail; empty
+/// where they are sound.
 pub(crate) async fn start(
     context: &Context,
     tools: &Tools,
@@ -66,7 +77,8 @@ pub(crate) async fn start(
     storage: &Path,
     control_api: &str,
     secrets: &Secrets,
-) -> anyhow::Result<Service> {
+    bindings: Bindings,
+) -> anyhow::Result<(Service, String)> {
     let mut command = tools.command(context, tools.node());
     command.arg(context.path("edge-worker/local/serve.mjs"));
     command.args([
@@ -76,6 +88,7 @@ pub(crate) async fn start(
         r#"{"country":"DE","region":"Berlin","city":"Berlin","colo":"TXL"}"#,
     ]);
     command.arg("--persist").arg(storage);
+    command.args((bindings == Bindings::Faulty).then_some("--faults"));
     command.env("CONTROL_API_URL", control_api);
     command.env("TOKEN_SECRETS", &secrets.token_secrets).env("EDGE_SECRETS", &secrets.edge_secrets);
 
@@ -83,18 +96,21 @@ pub(crate) async fn start(
         Service::start_watching("the edge worker", command, context.state("logs/edge.log")?, Signal::SIGTERM)?;
     let mut lines = BufReader::new(stdout).lines();
     let ready = async {
+        let mut faults = String::new();
         while let Some(line) = lines.next_line().await? {
-            if line.starts_with("ready ") {
-                return Ok(());
+            match line.split_once(' ') {
+                Some(("faults", url)) => url.clone_into(&mut faults),
+                Some(("ready", _)) => return Ok(faults),
+                _ => {}
             }
         }
         bail!("it ended before it was ready")
     };
     match tokio::time::timeout(START_LIMIT, ready).await.context("it is not ready in time").and_then(|ready| ready) {
-        Ok(()) => {
+        Ok(faults) => {
             // Nobody reads on, but a closed pipe would end the host at its next word.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            Ok(service)
+            Ok((service, faults))
         }
         Err(error) => {
             // Its last words may still be on the way.

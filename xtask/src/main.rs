@@ -10,6 +10,7 @@
 mod bench;
 mod cargo;
 mod context;
+mod control;
 mod demo;
 mod edge;
 mod fuzz;

@@ -52,6 +52,12 @@ impl Service {
         anyhow::anyhow!("{} ended ({status})\n{}", self.name, self.last_words())
     }
 
+    /// Asks the service to end and waits until it has.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // Dropping waits for the end, and meanwhile nothing else could go on.
+        Ok(tokio::task::spawn_blocking(move || drop(self)).await?)
+    }
+
     /// Calls `ready` until it says yes, failing early when the service ends.
     pub(crate) async fn until<F: Future<Output = bool>>(
         &mut self,

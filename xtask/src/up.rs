@@ -3,28 +3,22 @@
 //! First everything that may take long and starts nothing (tools, builds), then the services, then the demo,
 //! and last of all the file by which others know that the stack is ready.
 
-use std::{
-    env, fs,
-    io::ErrorKind,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{env, fs, io::ErrorKind, path::Path, time::Instant};
 
 use anyhow::Context as _;
-use nix::sys::signal::Signal;
-use reqwest::Url;
 use serde_json::json;
-use tokio::process::Command;
 
 use crate::{
     cargo,
     context::{Context, write_private},
-    demo, edge,
+    control::Control,
+    demo,
+    edge::{self, Bindings},
     lock::Lock,
     node::Tools,
     ports,
     postgres::{Postgres, Purpose},
-    process::{self, Interrupt},
+    process::Interrupt,
     secrets::Secrets,
     service::Service,
     ui::Step,
@@ -101,47 +95,28 @@ impl Stack {
 
         // The worker needs the control API only once somebody visits, and Node takes its time to start.
         let storage = context.state("edge")?;
-        let edge = edge::start(context, tools, edge_port, &storage, &api_url, secrets);
+        let edge = edge::start(context, tools, edge_port, &storage, &api_url, secrets, Bindings::Sound);
         let centre = async {
             let (postgres, database_url) = database(context, secrets).await?;
-            let configure = |command: &mut Command| -> anyhow::Result<()> {
-                let exports = context.state("exports")?;
-                fs::create_dir_all(&exports)?;
-                let exports = Url::from_file_path(&exports).ok().context("the checkout's path is not absolute")?;
-                command
-                    .current_dir(&context.root)
-                    .env("DATABASE_URL", &database_url)
-                    .env("NIM_LISTEN", format!("127.0.0.1:{api_port}"))
-                    .env("NIM_OPERATOR_KEY", &secrets.operator_key)
-                    .env("NIM_DATA_KEYS", &secrets.data_keys)
-                    .env("TOKEN_SECRETS", &secrets.token_secrets)
-                    .env("EDGE_SECRETS", &secrets.edge_secrets)
-                    .env("NIM_PUBLISHER", "push")
-                    .env("NIM_EDGE_URL", &edge_url)
-                    .env("NIM_EXPORT_URL", exports.as_str());
-                Ok(())
+            let control = Control {
+                context,
+                binary,
+                secrets,
+                database_url: database_url.clone(),
+                port: api_port,
+                exports: context.state("exports")?,
+                log: "control-api.log",
+                settings: vec![("NIM_PUBLISHER", "push".to_owned()), ("NIM_EDGE_URL", edge_url.clone())],
             };
             let step = Step::start("Applying the migrations");
-            let mut migrate = Command::new(binary);
-            migrate.arg("migrate");
-            configure(&mut migrate)?;
-            process::output(migrate).await?;
+            control.migrate().await?;
             step.done("");
 
             let step = Step::start("Starting the control API and the edge worker");
-            let mut serve = Command::new(binary);
-            serve.arg("serve");
-            configure(&mut serve)?;
-            let log = context.state("logs/control-api.log")?;
-            let mut control_api = Service::start("the control API", serve, log, Signal::SIGTERM)?;
-            let http = reqwest::Client::builder().no_proxy().build()?;
-            let readiness = format!("{api_url}/readyz");
-            let ready =
-                || async { http.get(&readiness).send().await.is_ok_and(|response| response.status().is_success()) };
-            control_api.until(Duration::from_secs(30), ready).await?;
+            let control_api = control.start().await?;
             Ok((postgres, database_url, control_api, step))
         };
-        let (edge, (postgres, database_url, control_api, step)) = tokio::try_join!(edge, centre)?;
+        let ((edge, _), (postgres, database_url, control_api, step)) = tokio::try_join!(edge, centre)?;
         step.done("");
         Ok(Self { edge, control_api, postgres, api_url, edge_url, database_url })
     }

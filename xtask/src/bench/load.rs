@@ -4,7 +4,7 @@
 //! itself comes off the same machine, equally for everything it measures.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -34,6 +34,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// How many answers.
+    pub(crate) fn count(&self) -> u64 {
+        self.latencies.len() as u64
+    }
+
     /// Answers per second.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub(crate) fn rate(&self) -> f64 {
@@ -83,9 +88,7 @@ pub(crate) async fn run<R: AsRef<[u8]>>(
             let began = Instant::now();
             let answer = connection.exchange(request.as_ref()).await?;
             latencies.push(began.elapsed());
-            if !answer.starts_with(expected) {
-                bail!("unexpected answer: {}", String::from_utf8_lossy(answer).lines().next().context("empty")?);
-            }
+            expect(answer, expected)?;
         }
         anyhow::Ok(latencies)
     };
@@ -93,6 +96,74 @@ pub(crate) async fn run<R: AsRef<[u8]>>(
     let elapsed = started.elapsed();
     latencies.sort_unstable();
     Ok(Load { latencies, elapsed })
+}
+
+/// What [`sustain`] has seen.
+pub(crate) struct Sustained {
+    /// The answers that were as expected.
+    pub(crate) load: Load,
+    /// Requests without such an answer.
+    pub(crate) failed: u64,
+    /// What came instead, the first time.
+    pub(crate) why: Option<String>,
+}
+
+/// Sends `rate` requests a second for some time, whatever comes back. What `request` makes of a number and what is expected
+/// is as in [`run`].
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub(crate) async fn sustain<R: AsRef<[u8]>>(
+    port: u16,
+    connections: usize,
+    rate: f64,
+    time: Duration,
+    expected: &[u8],
+    request: impl Fn(u64) -> R,
+) -> Sustained {
+    let started = Instant::now();
+    let (sent, failed, why) = (Cell::new(0_u64), Cell::new(0_u64), RefCell::new(None));
+    let connection = || async {
+        let (mut open, mut latencies) = (None, Vec::new());
+        loop {
+            let number = sent.get();
+            let due = Duration::from_secs_f64(number as f64 / rate);
+            if due >= time {
+                return latencies;
+            }
+            sent.set(number + 1);
+            tokio::time::sleep_until((started + due).into()).await;
+            let request = request(number);
+            let began = Instant::now();
+            match answer(&mut open, port, request.as_ref(), expected).await {
+                Ok(()) => latencies.push(began.elapsed()),
+                Err(error) => {
+                    failed.set(failed.get() + 1);
+                    why.borrow_mut().get_or_insert_with(|| format!("{error:#}"));
+                    // What is left of a strange answer must not be taken for the next one.
+                    open = None;
+                }
+            }
+        }
+    };
+    let mut latencies = futures_util::future::join_all((0..connections).map(|_| connection())).await.concat();
+    let elapsed = started.elapsed();
+    latencies.sort_unstable();
+    Sustained { load: Load { latencies, elapsed }, failed: failed.get(), why: why.into_inner() }
+}
+
+/// Sends a request by a connection, opened where it is not, and holds its answer to what is expected.
+async fn answer(open: &mut Option<Connection>, port: u16, request: &[u8], expected: &[u8]) -> anyhow::Result<()> {
+    let connection = match open {
+        Some(connection) => connection,
+        None => open.insert(Connection::open(port).await?),
+    };
+    expect(connection.exchange(request).await?, expected)
+}
+
+fn expect(answer: &[u8], expected: &[u8]) -> anyhow::Result<()> {
+    if !answer.starts_with(expected) {
+        bail!("unexpected answer: {}", String::from_utf8_lossy(answer).lines().next().context("empty")?);
+    }
+    Ok(())
 }
 
 /// The head of the answer to one request.

@@ -2,6 +2,7 @@
 
 mod edge;
 mod load;
+mod soak;
 
 use crate::context::Context;
 
@@ -14,11 +15,14 @@ pub(crate) enum Bench {
         #[arg(default_value = "rates")]
         parts: Vec<edge::Part>,
     },
+    /// The whole of it under steady visits, with outages: does every click arrive, once
+    Soak(soak::Extent),
 }
 
 /// Runs one measurement and prints its figures.
 pub(crate) async fn run(context: &Context, what: Bench) -> anyhow::Result<()> {
     match what {
         Bench::Edge { parts } => edge::run(context, &parts).await,
+        Bench::Soak(extent) => soak::run(context, &extent).await,
     }
 }

@@ -4,19 +4,18 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use chrono::Utc;
-use nix::sys::signal::Signal;
-use reqwest::{Client, Url};
+use reqwest::Client;
 use serde_json::{Value, json};
 use shared::{Millis, webhook};
 use tokio::process::Command;
 
 use crate::{
     context::{Context, write_private},
+    control::Control,
     demo::api::{Api, text},
     ports,
     postgres::{Postgres, Purpose},
@@ -53,32 +52,21 @@ impl Stage {
         let postgres =
             Postgres::start(context, Purpose::Scratch, ports::any_free()?, &secrets.database_password).await?;
         let home = context.state("fuzz/exports")?;
-        fs::create_dir_all(&home)?;
-        let exports = Url::from_directory_path(&home).ok().context("the checkout's path is not absolute")?;
-        let port = ports::any_free()?;
-        let url = format!("http://127.0.0.1:{port}");
-        let mut serve = Command::new(binary);
-        serve
-            .current_dir(&context.root)
-            .arg("serve")
-            .env("DATABASE_URL", postgres.url("postgres"))
-            .env("NIM_LISTEN", format!("127.0.0.1:{port}"))
-            .env("NIM_OPERATOR_KEY", &secrets.operator_key)
-            .env("NIM_DATA_KEYS", &secrets.data_keys)
-            .env("TOKEN_SECRETS", &secrets.token_secrets)
-            .env("EDGE_SECRETS", &secrets.edge_secrets)
-            .env("NIM_PUBLISHER", "off")
-            // One client that asks faster than any customer: throttled, it would see little but 429.
-            .env("NIM_RATE_LIMIT_API", "off")
-            .env("NIM_RATE_LIMIT_EVENTS", "off")
-            .env("NIM_RATE_LIMIT_REFUSED", "off")
-            .env("NIM_EXPORT_URL", exports.as_str());
-        let log = context.state("logs/control-api-fuzz.log")?;
-        let mut control_api = Service::start("the control API", serve, log, Signal::SIGTERM)?;
+        // One client that asks faster than any customer: throttled, it would see little but 429.
+        let unlimited = ["NIM_RATE_LIMIT_API", "NIM_RATE_LIMIT_EVENTS", "NIM_RATE_LIMIT_REFUSED"];
+        let unlimited = unlimited.map(|limit| (limit, "off".to_owned()));
+        let control = Control {
+            context,
+            binary,
+            secrets: &secrets,
+            database_url: postgres.url("postgres"),
+            port: ports::any_free()?,
+            exports: home,
+            log: "control-api-fuzz.log",
+            settings: [("NIM_PUBLISHER", "off".to_owned())].into_iter().chain(unlimited).collect(),
+        };
+        let (control_api, url) = (control.start().await?, control.url());
         let http = Client::builder().no_proxy().build()?;
-        let readiness = format!("{url}/readyz");
-        let ready = || async { http.get(&readiness).send().await.is_ok_and(|response| response.status().is_success()) };
-        control_api.until(Duration::from_secs(30), ready).await?;
         let seeded = seed(&http, &url, &secrets.operator_key).await.context("the workspace could not be set up")?;
         step.done("");
         let home = context.path(".nimriz/fuzz");
