@@ -56,9 +56,7 @@ impl App {
     /// # Errors
     /// What could not be reached or read, in words.
     pub async fn connect(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
-        let options: PgConnectOptions =
-            config.database_url.parse().context("DATABASE_URL must be a postgres:// URL")?;
-        let options = options.application_name("nimriz-control-api").options([("timezone", "UTC")]);
+        let options = connect_options(&config.database_url).context("DATABASE_URL")?;
         let millis = WRITE_TIMEOUT.as_millis().to_string();
         let db = PgPoolOptions::new()
             .max_connections(config.database_connections)
@@ -81,6 +79,16 @@ impl App {
         let limits = Limits::new(&config);
         Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, publisher, limits })))
     }
+}
+
+/// How every connection of the service is made. Compiling a statement before running it (`jit`) takes longer than any of
+/// ours.
+///
+/// # Errors
+/// Where the URL is none.
+pub fn connect_options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    let options: PgConnectOptions = url.parse().context("must be a postgres:// URL")?;
+    Ok(options.application_name("nimriz-control-api").options([("timezone", "UTC"), ("jit", "off")]))
 }
 
 /// Opens the storage that `NIM_EXPORT_URL` names. What its cloud wants to know comes from the variables that every tool
