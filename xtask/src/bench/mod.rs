@@ -1,7 +1,10 @@
 //! Measurements, one module each: what is measured, against what, and what the figures are worth.
 
+mod centre;
 mod edge;
+mod figures;
 mod load;
+mod proc;
 
 use crate::context::Context;
 
