@@ -28,7 +28,7 @@ use crate::{
     },
     domain::{
         csv::{self, Table},
-        reports::SETTLED_AFTER,
+        reports::{self, SETTLED_AFTER},
     },
 };
 
@@ -138,7 +138,9 @@ async fn write(
 ) -> anyhow::Result<bool> {
     let export = db::exports::get(&app.db, lease.workspace, lease.id).await?.context("the export is gone")?;
     let scope = scope(lease.workspace, &export)?;
-    let mut snapshot = app.reads.begin_with("begin isolation level repeatable read, read only").await?;
+    let mut snapshot = reports::snapshot(app).await?;
+    // A long file takes its time.
+    sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *snapshot).await?;
     let bytes = match export.kind {
         ExportKind::Conversions => {
             let types: Vec<String> = export.filters.types.iter().map(ToString::to_string).collect();
