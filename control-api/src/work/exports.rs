@@ -48,7 +48,7 @@ const AT_ONCE: usize = 2;
 /// Bytes sent to storage at a time; S3 takes at most 10,000 parts of a file.
 const PART: usize = 8 << 20;
 /// Rows handed to the storage's writer at a time.
-const ROWS_AT_ONCE: i64 = 64;
+const ROWS_AT_ONCE: i64 = 256;
 
 /// Runs until `stop`; an export that is being written then is left to another instance.
 pub async fn run(app: App, stop: CancellationToken) {

@@ -2,9 +2,11 @@
 
 mod centre;
 mod edge;
+mod exports;
 mod figures;
 mod load;
 mod proc;
+mod reports;
 
 use crate::context::Context;
 
@@ -17,11 +19,17 @@ pub(crate) enum Bench {
         #[arg(default_value = "rates")]
         parts: Vec<edge::Part>,
     },
+    /// Every grouping of the reports, over a long history
+    Reports(reports::Extent),
+    /// A large export
+    Exports(exports::Extent),
 }
 
 /// Runs one measurement and prints its figures.
 pub(crate) async fn run(context: &Context, what: Bench) -> anyhow::Result<()> {
     match what {
         Bench::Edge { parts } => edge::run(context, &parts).await,
+        Bench::Reports(extent) => reports::run(context, &extent).await,
+        Bench::Exports(extent) => exports::run(context, &extent).await,
     }
 }

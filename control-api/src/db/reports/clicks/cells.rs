@@ -30,14 +30,14 @@ impl Measure {
         }
     }
 
-    /// Their sums.
+    /// Their sums; 0 of nothing.
     pub(super) const fn sums(self) -> &'static str {
         match self {
             Self::Kinds => {
-                "coalesce(sum(human_link), 0)::bigint as human_link, coalesce(sum(human_qr), 0)::bigint as human_qr, \
-                 coalesce(sum(bot_link), 0)::bigint as bot_link, coalesce(sum(bot_qr), 0)::bigint as bot_qr"
+                "add_up(human_link) as human_link, add_up(human_qr) as human_qr, add_up(bot_link) as bot_link, \
+                 add_up(bot_qr) as bot_qr"
             }
-            Self::Reach => "coalesce(sum(human_partner), 0)::bigint as human_partner",
+            Self::Reach => "add_up(human_partner) as human_partner",
         }
     }
 
