@@ -1,6 +1,6 @@
 //! Reports beside a replica: they never say less than the main database would.
 
-use sqlx::PgPool;
+use sqlx::{ConnectOptions as _, PgPool};
 
 use super::service::Service;
 

@@ -152,7 +152,7 @@ pub async fn grouped(
           union all select 2::smallint, null, {sums}, null from groups having count(*) > "
     ));
     sql.push_bind(limit);
-    sql.push(" union all select 1::smallint, g.key, human_link, human_qr, bot_link, bot_qr, ");
+    sql.push(" union all select 1::smallint, g.key, g.human_link, g.human_qr, g.bot_link, g.bot_qr, ");
     push_labelled(&mut sql, scope, group, |sql| {
         sql.push(format_args!("select * from groups order by {selected} desc, key collate \"C\" limit ")).push_bind(limit);
     });

@@ -132,7 +132,7 @@ pub(super) fn push_labelled(sql: &mut Sql, scope: &Scope, group: Group, from: im
         _ => None,
     };
     let Some(dimension) = named else {
-        sql.push("case when key <> 'none' then coalesce(nullif(substr(latest, 37), ''), key) end as label from (");
+        sql.push("case when g.key <> 'none' then coalesce(nullif(substr(g.latest, 37), ''), g.key) end as label from (");
         from(sql);
         sql.push(") g");
         return;
