@@ -31,8 +31,10 @@ pub struct Inner {
     pub config: Config,
     /// Connections for requests: every transaction ends within [`WRITE_TIMEOUT`].
     pub db: PgPool,
-    /// Connections for reports and exports, which may take longer and never write facts.
+    /// Connections for what may take longer and never writes facts.
     pub reads: PgPool,
+    /// Likewise, to the replica that reports and exports prefer.
+    pub replica: Option<PgPool>,
     /// Clock and randomness.
     pub ambient: Ambient,
     /// Where exports are written, and below which path.
@@ -56,9 +58,7 @@ impl App {
     /// # Errors
     /// What could not be reached or read, in words.
     pub async fn connect(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
-        let options: PgConnectOptions =
-            config.database_url.parse().context("DATABASE_URL must be a postgres:// URL")?;
-        let options = options.application_name("nimriz-control-api").options([("timezone", "UTC")]);
+        let options = connect_options(&config.database_url).context("DATABASE_URL")?;
         let millis = WRITE_TIMEOUT.as_millis().to_string();
         let db = PgPoolOptions::new()
             .max_connections(config.database_connections)
@@ -72,6 +72,16 @@ impl App {
             .connect_with(options)
             .await
             .context("connecting to Postgres (DATABASE_URL)")?;
+        // Lazily: a replica that is away keeps nobody from starting.
+        let replica = match &config.database_read_url {
+            Some(url) => {
+                let pool = PgPoolOptions::new()
+                    .max_connections((config.database_connections / 2).max(2))
+                    .acquire_timeout(Duration::from_secs(2));
+                Some(pool.connect_lazy_with(connect_options(url).context("DATABASE_READ_URL")?))
+            }
+            None => None,
+        };
         // A second start in one process (tests) finds it installed; that is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let exports = open_store(&config)?;
@@ -79,8 +89,18 @@ impl App {
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
         let publisher = publish::open(&config, &db, &http, &ambient)?;
         let limits = Limits::new(&config);
-        Ok(Self(Arc::new(Inner { config, db, reads, ambient, exports, publisher, limits })))
+        Ok(Self(Arc::new(Inner { config, db, reads, replica, ambient, exports, publisher, limits })))
     }
+}
+
+/// How every connection of the service is made. Compiling a statement before running it (`jit`) takes longer than any of
+/// ours.
+///
+/// # Errors
+/// Where the URL is none.
+pub fn connect_options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    let options: PgConnectOptions = url.parse().context("must be a postgres:// URL")?;
+    Ok(options.application_name("nimriz-control-api").options([("timezone", "UTC"), ("jit", "off")]))
 }
 
 /// Opens the storage that `NIM_EXPORT_URL` names. What its cloud wants to know comes from the variables that every tool

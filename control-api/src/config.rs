@@ -15,6 +15,10 @@ pub struct Config {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
 
+    /// A replica that reports and exports read instead; one that lags or is away is passed by
+    #[arg(long, env = "DATABASE_READ_URL", hide_env_values = true)]
+    pub database_read_url: Option<String>,
+
     /// Most connections of this instance to Postgres
     #[arg(long, env = "NIM_DATABASE_CONNECTIONS", default_value_t = 20)]
     pub database_connections: u32,

@@ -77,6 +77,15 @@ pub(crate) async fn build_control_api(context: &Context) -> anyhow::Result<PathB
     binary.context("the build of control-api produced no binary")
 }
 
+/// Builds `control-api` as it is deployed, to be measured, and returns the path of the binary.
+pub(crate) async fn build_released_control_api(context: &Context) -> anyhow::Result<PathBuf> {
+    let step = Step::announce("Building the control API with optimisations");
+    let artifacts = build(context, &["--release", "--package", "control-api", "--bin", "control-api"]).await?;
+    let binary = artifacts.into_iter().find_map(|artifact| artifact.executable);
+    step.done("");
+    binary.context("the build of control-api produced no binary")
+}
+
 /// Compiles the edge worker and returns the path of its raw wasm module.
 pub(crate) async fn build_wasm(context: &Context) -> anyhow::Result<PathBuf> {
     let arguments = ["--package", "edge-worker", "--target", WASM_TARGET, "--profile", "wasm"];

@@ -4,6 +4,8 @@
 //! The rows are made by SQL inside the database, day by day in the order of their keys, which is the fastest way in: no
 //! row crosses a connection. The rollups are then counted by the service's own `rollups rebuild`.
 
+use std::path::Path;
+
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 use tokio_postgres::SimpleQueryMessage;
@@ -50,21 +52,27 @@ pub(crate) async fn run(context: &Context, size: &Size) -> anyhow::Result<()> {
         None => running(context)?,
     };
     let binary = cargo::build_control_api(context).await?;
-    let mut migrate = Command::new(&binary);
-    migrate.arg("migrate").env("DATABASE_URL", &url);
-    process::run(migrate).await?;
-    let workspace = fill(&url, size).await?;
-    let step = Step::announce("Counting the rollups");
-    let mut rebuild = Command::new(&binary);
-    rebuild.args(["rollups", "rebuild"]).env("DATABASE_URL", &url).env("NIM_LOG", "error");
-    process::run(rebuild).await?;
-    step.done("");
+    let workspace = make(&binary, &url, size).await?;
     println!("workspace {workspace}\nAPI key   {}", size.api_key());
     Ok(())
 }
 
+/// Migrates the database, writes the rows and counts the rollups. Answers the workspace's UUID.
+pub(crate) async fn make(control_api: &Path, url: &str, size: &Size) -> anyhow::Result<String> {
+    let mut migrate = Command::new(control_api);
+    migrate.arg("migrate").env("DATABASE_URL", url).env("NIM_LOG", "error");
+    process::run(migrate).await?;
+    let workspace = fill(url, size).await?;
+    let step = Step::announce("Counting the rollups");
+    let mut rebuild = Command::new(control_api);
+    rebuild.args(["rollups", "rebuild"]).env("DATABASE_URL", url).env("NIM_LOG", "error");
+    process::run(rebuild).await?;
+    step.done("");
+    Ok(workspace)
+}
+
 /// Writes the rows and answers the workspace's UUID.
-pub(crate) async fn fill(url: &str, size: &Size) -> anyhow::Result<String> {
+async fn fill(url: &str, size: &Size) -> anyhow::Result<String> {
     ensure!(size.clicks > 0 && size.partners > 0 && size.links > 0 && size.days > 0, "everything must be at least 1");
     let client = postgres::connect(url).await.context("connecting to Postgres")?;
     let sql = |text: &str, day: u32| {
@@ -80,7 +88,7 @@ pub(crate) async fn fill(url: &str, size: &Size) -> anyhow::Result<String> {
         ];
         values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
     };
-    client.batch_execute("set timezone = 'UTC'; set work_mem = '128MB'; set synchronous_commit = off").await?;
+    client.batch_execute("set timezone = 'UTC'; set jit = off; set work_mem = '128MB'; set synchronous_commit = off").await?;
     client.batch_execute(&sql(include_str!("generate/functions.sql"), 0)).await?;
     let taken = format!("select 1 from workspaces where slug = 'generated-{}'", size.seed);
     ensure!(client.query_opt(&taken, &[]).await?.is_none(), "seed {} is there already; take another", size.seed);

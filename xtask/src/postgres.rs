@@ -26,12 +26,41 @@ use crate::{context::Context, node, process, service::Service};
 
 const MAJOR: &str = "18";
 
+/// Folders of data that outlive their server.
+const KEPT: &str = "pg";
+const MEASURED: &str = "bench-pg";
+
 /// How a server is meant to be used.
 pub(crate) enum Purpose {
     /// Keeps the developer's data: durable, in `.nimriz/pg`.
     Keep,
     /// Lives as long as its handle: nothing is flushed, many connections at once.
     Scratch,
+    /// Is measured: as durable as in production, with memory to match, in `.nimriz/bench-pg`. Its data is kept, because
+    /// a long history takes long to make.
+    Bench,
+}
+
+impl Purpose {
+    /// What is set beyond the defaults.
+    fn settings(&self) -> &'static [&'static str] {
+        match self {
+            Self::Keep => &[],
+            Self::Scratch => &["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"],
+            // What docs/OPERATIONS.md advises, on a machine of this size.
+            Self::Bench => &[
+                "shared_buffers=2GB",
+                "effective_cache_size=6GB",
+                "maintenance_work_mem=256MB",
+                "max_wal_size=8GB",
+                "checkpoint_timeout=15min",
+                "wal_buffers=64MB",
+                "random_page_cost=1.1",
+                "max_connections=300",
+                "shared_preload_libraries=pg_stat_statements",
+            ],
+        }
+    }
 }
 
 /// A running server. Dropping it stops the server and, for a scratch one, removes its data.
@@ -53,7 +82,10 @@ impl Postgres {
         let account = Account::current()?;
         let native = program(context, account.as_ref())?;
         let (folder, scratch, log) = match purpose {
-            Purpose::Keep => (data_folder(context, account.as_ref())?, None, context.state("logs/postgres.log")?),
+            Purpose::Keep => (data_folder(context, account.as_ref(), KEPT)?, None, context.state("logs/postgres.log")?),
+            Purpose::Bench => {
+                (data_folder(context, account.as_ref(), MEASURED)?, None, context.state("logs/postgres-bench.log")?)
+            }
             Purpose::Scratch => {
                 let scratch = ScratchFolder::create(context, account.as_ref())?;
                 (scratch.0.clone(), Some(scratch), context.state("logs/postgres-scratch.log")?)
@@ -84,12 +116,7 @@ impl Postgres {
         // A socket file would need a short path in a writable folder and gains nothing.
         set("unix_socket_directories=");
         set("timezone=UTC");
-        if scratch.is_some() {
-            set("fsync=off");
-            set("synchronous_commit=off");
-            set("full_page_writes=off");
-            set("max_connections=300");
-        }
+        purpose.settings().iter().copied().for_each(set);
         // SIGINT is Postgres' fast shutdown: it does not wait for clients.
         let mut service = Service::start("Postgres", command, log, Signal::SIGINT)?;
         let server = format!("postgres://postgres:{password}@127.0.0.1:{port}");
@@ -123,7 +150,7 @@ pub(crate) async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> 
 
 /// Removes what [`Postgres::start`] keeps.
 pub(crate) fn remove_data(context: &Context) -> anyhow::Result<()> {
-    for folder in [context.path(".nimriz/pg"), outside(context)] {
+    for folder in [context.path(".nimriz").join(KEPT), context.path(".nimriz").join(MEASURED), outside(context)] {
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {}", folder.display()));
@@ -252,12 +279,12 @@ fn restore_symlinks(package: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn data_folder(context: &Context, account: Option<&Account>) -> anyhow::Result<PathBuf> {
-    let inside = context.state("pg")?;
+fn data_folder(context: &Context, account: Option<&Account>, name: &str) -> anyhow::Result<PathBuf> {
+    let inside = context.state(name)?;
     let folder = if account.is_none() || everybody_can_enter(&context.root) {
         inside
     } else {
-        ensure_outside(context)?.join("pg")
+        ensure_outside(context)?.join(name)
     };
     create_private(&folder)?;
     if account.is_some() {

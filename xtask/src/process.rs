@@ -50,6 +50,11 @@ impl Process {
         self.child.wait().await
     }
 
+    /// The child's number, until its end has been seen.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Takes the pipes that the command asked for.
     pub(crate) fn pipes(&mut self) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
         (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take())

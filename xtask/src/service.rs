@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use crate::process::Process;
@@ -44,6 +47,18 @@ impl Service {
         let (stdin, stdout, _) = process.pipes();
         let stdout = stdout.with_context(|| format!("{name} without stdout"))?;
         Ok((Self { name, log, process, _stdin: stdin }, stdout))
+    }
+
+    /// Its process, while it runs.
+    pub(crate) fn process_id(&self) -> anyhow::Result<u32> {
+        self.process.id().with_context(|| format!("{} has ended", self.name))
+    }
+
+    /// Ends it as a crash would, without a word.
+    pub(crate) async fn crash(mut self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.process_id()?)?), Signal::SIGKILL)?;
+        self.process.wait().await?;
+        Ok(())
     }
 
     /// Waits until the service ends, which it never should, and says so with its last words.

@@ -61,14 +61,46 @@ shared::text_enum! {
     }
 }
 
+/// Since when a workspace's single clicks are kept; `None`: since ever.
+///
+/// # Errors
+/// The database's.
+pub async fn clicks_pruned_before(db: impl PgExecutor<'_>, workspace: WorkspaceId) -> sqlx::Result<Option<At>> {
+    let before = sqlx::query_scalar!(
+        r#"select clicks_pruned_before as "before: At" from workspaces where id = $1"#,
+        workspace.uuid()
+    );
+    Ok(before.fetch_optional(db).await?.flatten())
+}
+
 /// Begins a snapshot: everything read in it is of one moment, and no statement takes longer than half a minute.
 ///
 /// # Errors
 /// The database's.
 pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
     let mut tx = db.begin_with("begin isolation level repeatable read, read only").await?;
-    sqlx::query!("set local statement_timeout = '30s'").execute(&mut *tx).await?;
+    // Planned for the very range that is asked for, and sorted in memory.
+    let settings = "set local statement_timeout = '30s'; set local work_mem = '32MB';
+        set local plan_cache_mode = 'force_custom_plan'";
+    sqlx::raw_sql(settings).execute(&mut *tx).await?;
     Ok(tx)
+}
+
+/// How far the database has written; a replica that has come as far knows everything that was stored by now.
+///
+/// # Errors
+/// The database's.
+pub async fn written(db: impl PgExecutor<'_>) -> sqlx::Result<String> {
+    sqlx::query_scalar!(r#"select pg_current_wal_lsn()::text as "at!""#).fetch_one(db).await
+}
+
+/// Whether a replica has come so far. What is no replica has.
+///
+/// # Errors
+/// The replica's.
+pub async fn has_reached(replica: impl PgExecutor<'_>, at: &str) -> sqlx::Result<bool> {
+    let sql = "select not pg_is_in_recovery() or coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)";
+    sqlx::query_scalar(sql).bind(at).fetch_one(replica).await
 }
 
 /// Milliseconds that have passed since a moment, by the database's clock; negative: it is still to come.

@@ -1,6 +1,8 @@
 //! Rollups: folding into them what was stored, proving them against the clicks, repairing them, and bounding the
-//! dimensions that visitors choose the values of.
+//! dimensions that visitors choose the values of. Quarter-hours and days are counted from clicks, a month is the sum of
+//! its days; the four of them keep it so.
 
+use chrono::Datelike as _;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -102,6 +104,37 @@ pub async fn rebuild(db: &PgPool, day: Day) -> sqlx::Result<i64> {
     Ok(changed)
 }
 
+impl Day {
+    /// Its month, by its first day.
+    #[must_use]
+    pub fn month(self) -> Self {
+        let start = self.start.0.with_day0(0).unwrap_or(self.start.0);
+        Self { start: At(start), ..self }
+    }
+}
+
+/// In how many places the rollups of a month differ from the sum of its days.
+///
+/// # Errors
+/// The database's.
+pub async fn verify_month(db: &PgPool, month: Day) -> sqlx::Result<i64> {
+    sqlx::query_file_scalar!("src/db/rollups/verify_month.sql", month.workspace, month.start.0).fetch_one(db).await
+}
+
+/// Adds the days of a month together again, and answers how many rows were wrong.
+///
+/// # Errors
+/// The database's.
+pub async fn rebuild_month(db: &PgPool, month: Day) -> sqlx::Result<i64> {
+    let mut tx = db.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
+    let changed = sqlx::query_file_scalar!("src/db/rollups/rebuild_month.sql", month.workspace, month.start.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
 /// Keeps the [`KEPT_VALUES`] greatest values of `source` and `referrer` of days that began before `before`, and adds
 /// the rest together. Answers how many days it found with more.
 ///
@@ -123,6 +156,9 @@ pub async fn trim(db: &PgPool, since: At, before: At) -> sqlx::Result<usize> {
     for day in &crowded {
         let Some(mut tx) = try_lock(db).await? else { continue };
         sqlx::query_file!("src/db/rollups/trim.sql", day.workspace_id, day.dimension, day.bucket, KEPT_VALUES)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query_file!("src/db/rollups/trim_month.sql", day.workspace_id, day.dimension, day.bucket)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

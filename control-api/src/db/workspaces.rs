@@ -42,6 +42,11 @@ pub struct Workspace {
     /// `keep` or `discard_context`.
     #[schema(value_type = String, example = "keep")]
     pub inactive_partner_clicks: InactivePartnerClicks,
+    /// Days that single clicks are kept, 380 to 3,650; `null`: for ever. Counts in reports and conversions stay.
+    pub click_retention_days: Option<i32>,
+    /// Single clicks from before this moment may have been removed; `null`: none was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub clicks_pruned_before: Option<At>,
     /// Raised by every change.
     pub version: i64,
     /// When it was made.
@@ -64,6 +69,8 @@ struct Row {
     attribution_window_days: i32,
     timezone: String,
     inactive_partner_clicks: InactivePartnerClicks,
+    click_retention_days: Option<i32>,
+    clicks_pruned_before: Option<At>,
     version: i64,
     created_at: At,
     updated_at: At,
@@ -85,6 +92,8 @@ impl From<Row> for Workspace {
             attribution_window_days: row.attribution_window_days,
             timezone: row.timezone,
             inactive_partner_clicks: row.inactive_partner_clicks,
+            click_retention_days: row.click_retention_days,
+            clicks_pruned_before: row.clicks_pruned_before,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -129,7 +138,8 @@ pub async fn lock(db: impl PgExecutor<'_>, id: WorkspaceId) -> sqlx::Result<Opti
         Row,
         r#"select id as "id: WorkspaceId", slug, name, plan as "plan: Plan", access_partner_setup, access_partner_reporting,
            access_partner_conversion_reporting, access_partner_exports, attribution_window_days, timezone,
-           inactive_partner_clicks as "inactive_partner_clicks: InactivePartnerClicks", version,
+           inactive_partner_clicks as "inactive_partner_clicks: InactivePartnerClicks", click_retention_days,
+           clicks_pruned_before as "clicks_pruned_before: At", version,
            created_at as "created_at: At", updated_at as "updated_at: At"
            from workspaces where id = $1 for update"#,
         id.uuid(),
@@ -148,7 +158,8 @@ pub async fn get(db: impl PgExecutor<'_>, id: WorkspaceId) -> sqlx::Result<Optio
         Row,
         r#"select id as "id: WorkspaceId", slug, name, plan as "plan: Plan", access_partner_setup, access_partner_reporting,
            access_partner_conversion_reporting, access_partner_exports, attribution_window_days, timezone,
-           inactive_partner_clicks as "inactive_partner_clicks: InactivePartnerClicks", version,
+           inactive_partner_clicks as "inactive_partner_clicks: InactivePartnerClicks", click_retention_days,
+           clicks_pruned_before as "clicks_pruned_before: At", version,
            created_at as "created_at: At", updated_at as "updated_at: At"
            from workspaces where id = $1"#,
         id.uuid(),
@@ -168,7 +179,7 @@ pub async fn update(db: impl PgExecutor<'_>, workspace: &mut Workspace, at: At) 
     sqlx::query!(
         "update workspaces set name = $2, plan = $3, access_partner_setup = $4, access_partner_reporting = $5, \
          access_partner_conversion_reporting = $6, access_partner_exports = $7, attribution_window_days = $8, \
-         timezone = $9, inactive_partner_clicks = $10, version = $11, updated_at = $12 where id = $1",
+         timezone = $9, inactive_partner_clicks = $10, click_retention_days = $11, version = $12, updated_at = $13 where id = $1",
         workspace.id.uuid(),
         workspace.name,
         workspace.plan.as_str(),
@@ -179,6 +190,7 @@ pub async fn update(db: impl PgExecutor<'_>, workspace: &mut Workspace, at: At) 
         workspace.attribution_window_days,
         workspace.timezone,
         workspace.inactive_partner_clicks.as_str(),
+        workspace.click_retention_days,
         workspace.version,
         at.0,
     )

@@ -6,7 +6,10 @@
 pub mod conversions;
 pub mod traffic;
 
-use std::{borrow::Cow, fmt::Display};
+use std::{
+    borrow::Cow,
+    fmt::{Display, Write as _},
+};
 
 use csv::{Terminator, Writer, WriterBuilder};
 use iso_currency::Currency;
@@ -14,6 +17,8 @@ use iso_currency::Currency;
 /// Rows being written.
 pub struct Table {
     writer: Writer<Vec<u8>>,
+    /// The cell being written out.
+    cell: String,
 }
 
 fn writer() -> Writer<Vec<u8>> {
@@ -26,7 +31,7 @@ impl Table {
     /// # Errors
     /// Never: it is written to memory.
     pub fn new(header: &[impl AsRef<[u8]>]) -> anyhow::Result<Self> {
-        let mut table = Self { writer: writer() };
+        let mut table = Self { writer: writer(), cell: String::new() };
         table.writer.write_record(header)?;
         Ok(table)
     }
@@ -44,7 +49,11 @@ impl Table {
     /// # Errors
     /// Never: it is written to memory.
     pub fn number(&mut self, number: Option<impl Display>) -> anyhow::Result<()> {
-        Ok(self.writer.write_field(number.map(|number| number.to_string()).unwrap_or_default())?)
+        self.cell.clear();
+        if let Some(number) = number {
+            write!(self.cell, "{number}")?;
+        }
+        Ok(self.writer.write_field(&self.cell)?)
     }
 
     /// A cell of what we wrote ourselves: ids, words, times. It can't begin like a formula.

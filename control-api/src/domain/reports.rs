@@ -14,6 +14,7 @@ use shared::{
     Millis,
     id::{LinkId, Partner, PartnerId, Program, ProgramId, WorkspaceId},
 };
+use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::{
     app::{App, WRITE_TIMEOUT},
@@ -221,6 +222,34 @@ pub async fn settle(app: &App, as_of: Option<At>) -> Result<(), ApiError> {
         tokio::time::sleep(Duration::from_millis(missing.max(0).unsigned_abs())).await;
     }
     Ok(())
+}
+
+/// How long a replica may take to know what the database knows.
+const CATCHING_UP: Duration = Duration::from_secs(3);
+
+/// Begins the snapshot that a report or an export reads: of the replica where there is one, as soon as it knows
+/// everything that was stored when this was asked. One that is away or too far behind is passed by, so that no answer
+/// ever misses what it would have held without a replica.
+///
+/// # Errors
+/// The database's.
+pub async fn snapshot(app: &App) -> sqlx::Result<Transaction<'static, Postgres>> {
+    if let Some(replica) = &app.replica {
+        let written = db::reports::written(&app.db).await?;
+        match tokio::time::timeout(CATCHING_UP, caught_up(replica, &written)).await {
+            Ok(Ok(snapshot)) => return Ok(snapshot),
+            Ok(Err(error)) => tracing::warn!(%error, "the replica can't be read; reading the main database"),
+            Err(_) => tracing::warn!("the replica lags; reading the main database"),
+        }
+    }
+    db::reports::snapshot(&app.reads).await
+}
+
+async fn caught_up(replica: &PgPool, written: &str) -> sqlx::Result<Transaction<'static, Postgres>> {
+    while !db::reports::has_reached(replica, written).await? {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    db::reports::snapshot(replica).await
 }
 
 /// An error of a report's statement. A zone that we know and the database's own tables don't is the caller's to change.

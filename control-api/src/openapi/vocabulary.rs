@@ -141,6 +141,7 @@ fn bounds(owner: &str, name: &str) -> Option<Value> {
         (_, "hold_days") => integer(0, 3_650),
         (_, "overlap_hours") => integer(0, 168),
         (_, "attribution_window_days") => integer(1, 365),
+        (_, "click_retention_days") => integer(380, 3_650),
         (_, "weight") => integer(1, 1_000),
         (_, "tags") => {
             json!({"maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": LINE}})

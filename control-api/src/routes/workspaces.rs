@@ -114,6 +114,8 @@ async fn create(State(app): State<App>, _: Operator, attempt: Attempt, body: Jso
         attribution_window_days: 30,
         timezone: "UTC".to_owned(),
         inactive_partner_clicks: InactivePartnerClicks::Keep,
+        click_retention_days: None,
+        clicks_pruned_before: None,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -200,6 +202,8 @@ struct WorkspaceChange {
     timezone: Option<String>,
     /// `keep` or `discard_context`.
     inactive_partner_clicks: Option<String>,
+    /// Days that single clicks are kept, 380 to 3,650; `null`: for ever. What is removed doesn't come back.
+    click_retention_days: Option<i32>,
 }
 
 /// Change the workspace of the key
@@ -227,6 +231,7 @@ async fn change(
         }
     });
     fields.set("inactive_partner_clicks", &mut after.inactive_partner_clicks, word);
+    fields.set_option("click_retention_days", &mut after.click_retention_days, small(380..=3_650));
     fields.finish()?;
     attempt.check_version(before.version)?;
     db::workspaces::update(change.db(), &mut after, app.ambient.at()).await?;

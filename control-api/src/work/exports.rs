@@ -28,7 +28,7 @@ use crate::{
     },
     domain::{
         csv::{self, Table},
-        reports::SETTLED_AFTER,
+        reports::{self, SETTLED_AFTER},
     },
 };
 
@@ -48,7 +48,7 @@ const AT_ONCE: usize = 2;
 /// Bytes sent to storage at a time; S3 takes at most 10,000 parts of a file.
 const PART: usize = 8 << 20;
 /// Rows handed to the storage's writer at a time.
-const ROWS_AT_ONCE: i64 = 64;
+const ROWS_AT_ONCE: i64 = 256;
 
 /// Runs until `stop`; an export that is being written then is left to another instance.
 pub async fn run(app: App, stop: CancellationToken) {
@@ -138,7 +138,9 @@ async fn write(
 ) -> anyhow::Result<bool> {
     let export = db::exports::get(&app.db, lease.workspace, lease.id).await?.context("the export is gone")?;
     let scope = scope(lease.workspace, &export)?;
-    let mut snapshot = app.reads.begin_with("begin isolation level repeatable read, read only").await?;
+    let mut snapshot = reports::snapshot(app).await?;
+    // A long file takes its time.
+    sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *snapshot).await?;
     let bytes = match export.kind {
         ExportKind::Conversions => {
             let types: Vec<String> = export.filters.types.iter().map(ToString::to_string).collect();

@@ -52,11 +52,19 @@ pub enum Check {
 pub async fn check(db: &PgPool, check: Check, workspace: Option<WorkspaceId>) -> anyhow::Result<()> {
     let days = db::rollups::days(db, workspace.map(shared::Id::uuid)).await?;
     let mut wrong = 0_usize;
-    for &day in &days {
-        let places = match check {
+    let mut rest = days.iter().copied().peekable();
+    while let Some(day) = rest.next() {
+        let mut places = match check {
             Check::Verify => db::rollups::verify(db, day).await?,
             Check::Rebuild => db::rollups::rebuild(db, day).await?,
         };
+        // Days come in order: after its last one, a month is added up.
+        if rest.peek().map(|next| next.month()) != Some(day.month()) {
+            places += match check {
+                Check::Verify => db::rollups::verify_month(db, day.month()).await?,
+                Check::Rebuild => db::rollups::rebuild_month(db, day.month()).await?,
+            };
+        }
         if places > 0 {
             wrong += 1;
             let workspace = WorkspaceId::from_uuid(day.workspace);

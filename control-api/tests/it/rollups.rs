@@ -37,6 +37,17 @@ async fn differences(pool: &PgPool) -> i64 {
     sum
 }
 
+/// In how many places months differ from the sums of their days.
+async fn differences_of_months(pool: &PgPool) -> i64 {
+    let months: std::collections::BTreeSet<_> =
+        rollups::days(pool, None).await.unwrap().iter().map(|day| (day.workspace, day.month().start)).collect();
+    let mut sum = 0;
+    for (workspace, start) in months {
+        sum += rollups::verify_month(pool, Day { workspace, start }).await.unwrap();
+    }
+    sum
+}
+
 /// The traffic report's totals of everything around now.
 async fn total(team: &Team) -> i64 {
     let day = |days| At::from_millis(team.service.now().plus(days * Millis::DAY)).to_string();
@@ -73,6 +84,7 @@ async fn rollups_are_proved_and_repaired_while_clicks_wait_to_be_folded(pool: Pg
     check(&pool, Check::Rebuild, Some(team.id())).await.unwrap();
     assert_eq!(differences(&pool).await, 0);
     assert_eq!(total(&team).await, 5);
+    assert_eq!(differences_of_months(&pool).await, 0);
     // What the repair has counted is not folded again.
     fold_all(&pool).await;
     assert_eq!((differences(&pool).await, total(&team).await), (0, 5));
@@ -81,6 +93,28 @@ async fn rollups_are_proved_and_repaired_while_clicks_wait_to_be_folded(pool: Pg
         start: At::parse(&format!("{}T00:00:00Z", &At::from_millis(now).to_string()[..10])).unwrap(),
     };
     assert_eq!(rollups::rebuild(&pool, day).await.unwrap(), 0, "nothing was wrong any more");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn months_are_proved_and_repaired(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let now = service.now();
+    visits(&service, &host, now, &["news", "mail"]).await;
+    visits(&service, &host, now.plus(-3 * Millis::DAY), &["news"]).await;
+    fold_all(&pool).await;
+    assert_eq!(differences_of_months(&pool).await, 0);
+    sqlx::query("update click_rollups set human_partner = human_partner + 1 where dimension = 'all' and grain = 'month'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("delete from click_rollups where dimension = 'link' and grain = 'month'").execute(&pool).await.unwrap();
+    assert_eq!(differences(&pool).await, 0, "days are as they were");
+    assert!(check(&pool, Check::Verify, None).await.is_err());
+    check(&pool, Check::Rebuild, None).await.unwrap();
+    check(&pool, Check::Verify, None).await.unwrap();
+    assert_eq!(differences_of_months(&pool).await, 0);
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -111,6 +145,14 @@ async fn values_that_visitors_choose_are_bounded_once_a_day_is_over(pool: PgPool
     greatest.sort_unstable();
     assert_eq!(keys[1..11].iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), greatest);
     assert_eq!((differences(&pool).await, total(&team).await), (0, 1_030));
+    assert_eq!(differences_of_months(&pool).await, 0);
+    let months: i64 = sqlx::query_scalar(
+        "select count(distinct key) from click_rollups where dimension = 'source' and grain = 'month'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(months, 1_001);
 }
 
 #[sqlx::test(migrations = "../migrations")]

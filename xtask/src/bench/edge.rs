@@ -16,6 +16,7 @@ use std::{fs, io::Write as _};
 
 use flate2::{Compression, write::GzEncoder};
 
+use super::figures::median;
 use crate::{context::Context, node::Tools, worker};
 
 /// What of the worker is measured.
@@ -53,10 +54,4 @@ pub(crate) async fn run(context: &Context, parts: &[Part]) -> anyhow::Result<()>
     gzip.write_all(&module)?;
     println!("worker.wasm {} bytes, {} gzipped", module.len(), gzip.finish()?.len());
     Ok(())
-}
-
-/// The middle one, or the upper of the middle two.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

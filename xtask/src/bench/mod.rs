@@ -1,7 +1,12 @@
 //! Measurements, one module each: what is measured, against what, and what the figures are worth.
 
+mod centre;
 mod edge;
+mod exports;
+mod figures;
 mod load;
+mod proc;
+mod reports;
 mod soak;
 
 use crate::context::Context;
@@ -17,6 +22,10 @@ pub(crate) enum Bench {
     },
     /// The whole of it under steady visits, with outages: does every click arrive, once
     Soak(soak::Extent),
+    /// Every grouping of the reports, over a long history
+    Reports(reports::Extent),
+    /// A large export
+    Exports(exports::Extent),
 }
 
 /// Runs one measurement and prints its figures.
@@ -24,5 +33,7 @@ pub(crate) async fn run(context: &Context, what: Bench) -> anyhow::Result<()> {
     match what {
         Bench::Edge { parts } => edge::run(context, &parts).await,
         Bench::Soak(extent) => soak::run(context, &extent).await,
+        Bench::Reports(extent) => reports::run(context, &extent).await,
+        Bench::Exports(extent) => exports::run(context, &extent).await,
     }
 }

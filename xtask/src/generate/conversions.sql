@@ -1,6 +1,6 @@
 -- One day's conversions: of the human clicks with a partner one in thirty is a lead and one in fifty a sale, some hours
 -- later; every twelfth sale is refunded, half of those in part.
-with touched as (
+with touched as materialized (
     select c.*, (hashint8extended(('x' || substr(c.click_id::text, 22, 2) || substr(c.click_id::text, 25, 12))::bit(56)::bigint, ${seed}) & 9007199254740991) as n
     from clicks c
     where c.workspace_id = (select id from w) and c.bot_reason is null and c.partner_id is not null

@@ -1,11 +1,12 @@
 //! Counts clicks. Rollups answer where they can: on ranges of whole quarter-hours, of the latest state, with one
-//! dimension in play at most. They are read together with the deltas that are not folded into them yet, so the
+//! dimension in play at most ([`cells`] says what from, [`spans`] how a range is cut). They are read together with the deltas that are not folded into them yet, so the
 //! answer is exact at any moment. Everything else is counted from facts, bounded by the time inside click ids.
 
 mod cells;
+mod spans;
 
 pub use cells::first_id;
-use cells::{Whose, base};
+use cells::{Measure, base, push_labelled};
 use sqlx::PgConnection;
 
 use super::{Bots, Scope};
@@ -82,6 +83,25 @@ pub struct Counts {
     pub bot_qr: i64,
 }
 
+impl Counts {
+    /// Those that `bots` selects.
+    const fn selected(self, bots: Bots) -> i64 {
+        let (human, bot) = (self.human_link + self.human_qr, self.bot_link + self.bot_qr);
+        match bots {
+            Bots::All => human + bot,
+            Bots::Human => human,
+            Bots::Bot => bot,
+        }
+    }
+
+    const fn subtract(&mut self, other: Self) {
+        self.human_link -= other.human_link;
+        self.human_qr -= other.human_qr;
+        self.bot_link -= other.bot_link;
+        self.bot_qr -= other.bot_qr;
+    }
+}
+
 /// One row of the answer.
 #[derive(Debug, sqlx::FromRow)]
 struct Row {
@@ -103,6 +123,12 @@ pub struct Grouped {
     pub other: Option<Counts>,
 }
 
+/// Whether clicks in scope are counted from facts, one by one.
+#[must_use]
+pub fn counts_clicks(scope: &Scope, group: Option<Group>) -> bool {
+    cells::plan(scope, group) == cells::Plan::Facts
+}
+
 /// Counts the clicks in scope by group.
 ///
 /// # Errors
@@ -114,21 +140,22 @@ pub async fn grouped(
     bots: Bots,
     limit: i64,
 ) -> sqlx::Result<Grouped> {
-    let mut sql = base(scope, Some(group), Whose::All);
+    let sums = Measure::Kinds.sums();
+    let mut sql = base(scope, Some(group), Measure::Kinds);
     let selected = match bots {
         Bots::All => "human_link + human_qr + bot_link + bot_qr",
         Bots::Human => "human_link + human_qr",
         Bots::Bot => "bot_link + bot_qr",
     };
     sql.push(format_args!(
-        ", ranked as (select *, row_number() over (order by {selected} desc, key collate \"C\") as rank from groups)
-         select 0::smallint as part, null::bigint as rank, null as key, null as label, {SUMS} from base
-         union all select 1::smallint, rank, key, label, human_link, human_qr, bot_link, bot_qr from ranked where rank <= "
+        " select 0::smallint as part, null as key, {sums}, null as label from base
+          union all select 2::smallint, null, {sums}, null from groups having count(*) > "
     ));
     sql.push_bind(limit);
-    sql.push(format_args!(" union all select 2::smallint, null, null, null, {SUMS} from ranked where rank > "));
-    sql.push_bind(limit);
-    sql.push(" having count(*) > 0 order by part, rank");
+    sql.push(" union all select 1::smallint, g.key, g.human_link, g.human_qr, g.bot_link, g.bot_qr, ");
+    push_labelled(&mut sql, scope, group, |sql| {
+        sql.push(format_args!("select * from groups order by {selected} desc, key collate \"C\" limit ")).push_bind(limit);
+    });
 
     let mut answer = Grouped::default();
     for row in sql.build_query_as::<Row>().fetch_all(db).await? {
@@ -136,6 +163,13 @@ pub async fn grouped(
             (0, _) => answer.totals = row.counts,
             (1, Some(key)) => answer.groups.push((key, row.label, row.counts)),
             _ => answer.other = Some(row.counts),
+        }
+    }
+    // What is joined is in no order.
+    answer.groups.sort_by(|(a, _, x), (b, _, y)| y.selected(bots).cmp(&x.selected(bots)).then_with(|| a.cmp(b)));
+    if let Some(rest) = &mut answer.other {
+        for (_, _, shown) in &answer.groups {
+            rest.subtract(*shown);
         }
     }
     Ok(answer)
@@ -146,10 +180,11 @@ pub async fn grouped(
 /// # Errors
 /// The database's.
 pub async fn of_keys(db: &mut PgConnection, scope: &Scope, group: Group, keys: &[String]) -> sqlx::Result<Grouped> {
-    let mut sql = base(scope, Some(group), Whose::All);
+    let mut sql = base(scope, Some(group), Measure::Kinds);
+    let sums = Measure::Kinds.sums();
     sql.push(format_args!(
-        " select 0::smallint as part, null as key, null as label, {SUMS} from base
-          union all select 1::smallint, key, label, human_link, human_qr, bot_link, bot_qr from groups where key = any("
+        " select 0::smallint as part, null as key, null as label, {sums} from base
+          union all select 1::smallint, key, null, human_link, human_qr, bot_link, bot_qr from groups where key = any("
     ));
     sql.push_bind(keys);
     sql.push(")");
@@ -177,11 +212,11 @@ pub struct Reach {
 /// # Errors
 /// The database's.
 pub async fn reach(db: &mut PgConnection, scope: &Scope, group: Option<Group>, keys: &[String]) -> sqlx::Result<Reach> {
-    let mut sql = base(scope, group, Whose::Partners);
-    sql.push(
-        " select null as key, coalesce(sum(human_link + human_qr), 0)::bigint as humans from base
-          union all select key, human_link + human_qr from groups where key = any(",
-    );
+    let mut sql = base(scope, group, Measure::Reach);
+    sql.push(format_args!(
+        " select null as key, {} from base union all select key, human_partner from groups where key = any(",
+        Measure::Reach.sums()
+    ));
     sql.push_bind(keys);
     sql.push(")");
     let mut answer = Reach::default();
@@ -195,6 +230,3 @@ pub async fn reach(db: &mut PgConnection, scope: &Scope, group: Option<Group>, k
     }
     Ok(answer)
 }
-
-const SUMS: &str = "coalesce(sum(human_link), 0)::bigint as human_link, coalesce(sum(human_qr), 0)::bigint as human_qr, \
-                    coalesce(sum(bot_link), 0)::bigint as bot_link, coalesce(sum(bot_qr), 0)::bigint as bot_qr";

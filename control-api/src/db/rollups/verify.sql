@@ -3,7 +3,7 @@
 with bounded as (
     select array['source', 'referrer'] as dimensions
 ), pending as (
-    select c.dimension, t.bot, t.trigger = 'qr' as qr, t.click_id,
+    select c.dimension, t.bot, t.trigger = 'qr' as qr, t.partner_id is not null as partner,
         date_bin('15 minutes', uuid_extract_timestamp(t.click_id), timestamptz '2000-01-01 00:00:00Z') as bucket, c.key
     from click_deltas t
     cross join lateral click_cells(
@@ -12,22 +12,23 @@ with bounded as (
     ) c
     where t.workspace_id = $1 and t.click_id >= uuid_at($2) and t.click_id < uuid_at($2 + interval '1 day')
 ), said as (
-    select dimension, grain, bucket, key, human_link, human_qr, bot_link, bot_qr
+    select dimension, grain, bucket, key, human_link, human_qr, bot_link, bot_qr, human_partner
     from click_rollups
-    where workspace_id = $1 and bucket >= $2 and bucket < $2 + interval '1 day'
+    where workspace_id = $1 and grain <> 'month' and bucket >= $2 and bucket < $2 + interval '1 day'
     union all
-    select dimension, grain, case grain when 'day' then $2 else bucket end, key,
-        (not bot and not qr)::int, (not bot and qr)::int, (bot and not qr)::int, (bot and qr)::int
+    select dimension, grain, case grain when 'day' then $2 else bucket end, key, (not bot and not qr)::int,
+        (not bot and qr)::int, (bot and not qr)::int, (bot and qr)::int, (not bot and partner)::int
     from pending cross join (values ('quarter'), ('day')) as g (grain)
 ), cells as (
-    select dimension, grain, bucket, key, human_link, human_qr, bot_link, bot_qr from said
+    select dimension, grain, bucket, key, human_link, human_qr, bot_link, bot_qr, human_partner from said
     union all
-    select dimension, grain, bucket, key, -human_link, -human_qr, -bot_link, -bot_qr
+    select dimension, grain, bucket, key, -human_link, -human_qr, -bot_link, -bot_qr, -human_partner
     from click_rollups_of_day($1, $2)
 ), differences as (
     select 1
     from cells, bounded
     group by dimension, grain, bucket, case when dimension = any(dimensions) then '' else key end
     having sum(human_link) <> 0 or sum(human_qr) <> 0 or sum(bot_link) <> 0 or sum(bot_qr) <> 0
+        or sum(human_partner) <> 0
 )
 select count(*) as "differences!" from differences

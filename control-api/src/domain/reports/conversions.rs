@@ -31,7 +31,7 @@ pub struct ConversionReport {
     pub pending: i64,
     /// The period before, with `compare=previous`; else `null`.
     pub previous: Option<ConversionsBefore>,
-    /// Why there are no conversions; empty where there are some.
+    /// Why there are no conversions, where there are none; and whether `human_clicks` misses some that have been removed.
     pub hints: Vec<Hint>,
 }
 

@@ -3,11 +3,12 @@
 
 use chrono_tz::Tz;
 use serde::Serialize;
+use shared::id::WorkspaceId;
 use sqlx::PgConnection;
 
 use crate::{
     db::reports::{
-        Bots, Scope,
+        self, Bots, Scope,
         hints::{self, Extent},
     },
     time::At,
@@ -18,7 +19,7 @@ use crate::{
 pub struct Hint {
     /// `no_clicks_yet`, `no_assignment_yet`, `outside_range`, `no_match`, `recorded_after_as_of`, `bots_filtered`,
     /// `humans_filtered`; of conversions also `unattributed_only`, `pending_only`, `tracking_disabled`,
-    /// `no_conversions_yet`, `no_events_yet`.
+    /// `no_conversions_yet`, `no_events_yet`. Beside what is selected: `clicks_removed`.
     #[schema(example = "outside_range")]
     pub code: &'static str,
     /// In words, with the numbers and dates.
@@ -209,6 +210,21 @@ fn elsewhere(question: Question, extent: Extent, what: &str) -> Hint {
         return hint("recorded_after_as_of", format!("{what} are known from {first} on, which is after as_of"));
     }
     hint("outside_range", format!("none in the range; {what} are known from {first} to {last}"))
+}
+
+/// What a report says that counts single clicks from a time whose clicks may be gone.
+///
+/// # Errors
+/// The database's.
+pub async fn pruned(db: &mut PgConnection, workspace: WorkspaceId, from: At) -> sqlx::Result<Option<Hint>> {
+    let before = reports::clicks_pruned_before(&mut *db, workspace).await?;
+    Ok(before.filter(|&before| from < before).map(|before| {
+        let detail = format!(
+            "single clicks from before {before} have been removed (click_retention_days), and this report counts single \
+             clicks; on whole quarter-hours, without as_of and with one filter or grouping, it counts them all"
+        );
+        hint("clicks_removed", detail)
+    }))
 }
 
 /// The filters of a scope, one by one.

@@ -8,7 +8,7 @@ use super::{
     Compare, Filters, Range, View,
     compare::{Step, change},
     hints::{self, Hint, TrafficFacts},
-    public_key, ratio, refused, settle,
+    public_key, ratio, refused, settle, snapshot,
 };
 use crate::{
     app::App,
@@ -35,7 +35,7 @@ pub struct TrafficReport {
     pub other: Option<TrafficCounts>,
     /// The period before, with `compare=previous`; else `null`.
     pub previous: Option<TrafficBefore>,
-    /// Why no click is selected; empty where some are.
+    /// Why no click is selected, where none is; and whether clicks are missing that have been removed.
     pub hints: Vec<Hint>,
 }
 
@@ -175,7 +175,7 @@ struct Before {
 pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Result<TrafficReport, ApiError> {
     let View { bots, limit, compare } = view;
     settle(app, scope.as_of).await?;
-    let mut db = reports::snapshot(&app.reads).await?;
+    let mut db = snapshot(app).await?;
     let grouped = reports::clicks::grouped(&mut db, scope, group, bots, limit).await.map_err(refused)?;
     let before = match compare {
         Some(Compare::Previous) => {
@@ -194,6 +194,10 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     if totals.selected == 0 {
         let sides = if totals.total == 0 { hints::sides(&mut db, scope).await.map_err(refused)? } else { vec![] };
         hints = hints::of_traffic((scope, bots).into(), &TrafficFacts { left_out: totals.total, sides });
+    }
+    if reports::clicks::counts_clicks(scope, Some(group)) {
+        let from = before.as_ref().map_or(scope.from, |before| before.scope.from);
+        hints.extend(hints::pruned(&mut db, scope.workspace, from).await?);
     }
     db.commit().await?;
     Ok(assemble(scope, group, view, grouped, before.as_ref(), hints))

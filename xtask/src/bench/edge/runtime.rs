@@ -7,14 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use nix::{
-    sys::signal::Signal,
-    unistd::{SysconfVar, sysconf},
-};
+use nix::sys::signal::Signal;
 use tokio::{net::TcpStream, process::Command, time::timeout};
 
 use super::link;
-use crate::{context::Context, node, ports, service::Service};
+use crate::{bench::proc, context::Context, node, ports, service::Service};
 
 /// Which worker.
 #[derive(Debug, Clone, Copy)]
@@ -97,20 +94,12 @@ impl Runtime {
 
     /// The processor time it has used so far, in user and kernel mode.
     pub(super) fn cpu_time(&self) -> anyhow::Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process)).context("workerd is gone")?;
-        // The second field is the program's name in parentheses; user and system time are fields 14 and 15.
-        let (_, fields) = stat.rsplit_once(')').context("an unknown format of /proc")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
-        let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock tick")?;
-        Ok(Duration::from_millis(ticks * 1_000 / u64::try_from(per_second)?))
+        proc::cpu_time(self.process)
     }
 
     /// The memory it holds now.
     pub(super) fn resident_megabytes(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process)).context("workerd is gone")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes / 1_000.0)
+        proc::resident_megabytes(self.process)
     }
 }
 

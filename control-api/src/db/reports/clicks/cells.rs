@@ -7,29 +7,65 @@ use super::{
         Scope,
         fragments::{Sql, push_filter, push_span, push_span_label, push_span_text, push_tagged},
     },
-    Group, SUMS,
+    Group,
+    spans::{Span, spans},
 };
 use crate::time::At;
 
-/// Whose clicks.
+/// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// Everybody's.
-    All,
-    /// Those that had a partner.
-    Partners,
+pub(super) enum Measure {
+    /// Everybody's clicks, in four kinds.
+    Kinds,
+    /// Humans' clicks that had a partner.
+    Reach,
+}
+
+impl Measure {
+    /// Its columns in the rollups.
+    const fn columns(self) -> &'static str {
+        match self {
+            Self::Kinds => "human_link, human_qr, bot_link, bot_qr",
+            Self::Reach => "human_partner",
+        }
+    }
+
+    /// Their sums; 0 of nothing.
+    pub(super) const fn sums(self) -> &'static str {
+        match self {
+            Self::Kinds => {
+                "add_up(human_link) as human_link, add_up(human_qr) as human_qr, add_up(bot_link) as bot_link, \
+                 add_up(bot_qr) as bot_qr"
+            }
+            Self::Reach => "add_up(human_partner) as human_partner",
+        }
+    }
+
+    /// The same, counted from single clicks.
+    fn counts(self, bot: &str) -> String {
+        match self {
+            Self::Kinds => format!(
+                "count(*) filter (where not ({bot}) and trigger <> 'qr') as human_link,
+                 count(*) filter (where not ({bot}) and trigger = 'qr') as human_qr,
+                 count(*) filter (where {bot} and trigger <> 'qr') as bot_link,
+                 count(*) filter (where {bot} and trigger = 'qr') as bot_qr"
+            ),
+            Self::Reach => format!("count(*) filter (where not ({bot}) and partner_id is not null) as human_partner"),
+        }
+    }
 }
 
 /// Where clicks are counted from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Plan {
-    /// This dimension of the rollups, less the clicks without a partner where `less_unpartnered`.
-    Rollups { dimension: &'static str, less_unpartnered: bool },
+pub(super) enum Plan {
+    /// This dimension of the rollups.
+    Rollups(&'static str),
     /// The clicks themselves.
     Facts,
 }
 
-fn plan(scope: &Scope, group: Option<Group>, whose: Whose) -> Plan {
+/// Rollups hold the latest state, by quarter-hours, of one dimension at a time.
+pub(super) fn plan(scope: &Scope, group: Option<Group>) -> Plan {
     const QUARTER: i64 = 15 * shared::Millis::MINUTE;
     let filter = &scope.filter;
     let mut dimensions: Vec<&'static str> = [
@@ -49,40 +85,32 @@ fn plan(scope: &Scope, group: Option<Group>, whose: Whose) -> Plan {
     if scope.as_of.is_some() || !whole_quarters || dimensions.len() > 1 {
         return Plan::Facts;
     }
-    let dimension = dimensions.first().copied().unwrap_or("all");
-    match (whose, dimension) {
-        // Keys of partners are asked for by name; a click with a program has a partner.
-        (Whose::All, _) | (Whose::Partners, "partner") => Plan::Rollups { dimension, less_unpartnered: false },
-        (Whose::Partners, "program") if filter.program.is_some() => {
-            Plan::Rollups { dimension, less_unpartnered: false }
-        }
-        (Whose::Partners, "all" | "program") => Plan::Rollups { dimension, less_unpartnered: true },
-        (Whose::Partners, _) => Plan::Facts,
-    }
+    Plan::Rollups(dimensions.first().copied().unwrap_or("all"))
 }
 
 /// Writes `with cells, base, groups`: `base` has each click once, under a key; `groups` has what the report shows.
-pub(super) fn base(scope: &Scope, group: Option<Group>, whose: Whose) -> Sql {
+///
+/// Both have `last`, the latest bucket of the rollups that counts, and `latest`, the id of the latest single click with
+/// the label that it carried behind it.
+pub(super) fn base(scope: &Scope, group: Option<Group>, measure: Measure) -> Sql {
+    let (columns, sums) = (measure.columns(), measure.sums());
     let mut sql = Sql::new("with cells as (");
-    match plan(scope, group, whose) {
-        Plan::Facts => push_clicks(&mut sql, scope, group, whose, Table::Facts),
-        Plan::Rollups { dimension, less_unpartnered } => {
-            push_rollups(&mut sql, scope, group, whose, dimension);
-            if less_unpartnered {
-                sql.push(" union all ");
-                push_unpartnered(&mut sql, scope, group);
-            }
+    match plan(scope, group) {
+        Plan::Facts => push_clicks(&mut sql, scope, group, measure, Table::Facts),
+        Plan::Rollups(dimension) => {
+            push_rollups(&mut sql, scope, group, measure, dimension);
             sql.push(" union all ");
-            push_clicks(&mut sql, scope, group, whose, Table::Deltas);
+            push_clicks(&mut sql, scope, group, measure, Table::Deltas);
         }
     }
-    // The greatest `latest` is the id of the latest click, with the label it carried behind it.
     sql.push(format_args!(
-        "), base as materialized (select key, max(latest collate \"C\") as latest, {SUMS} from cells group by key), groups as (",
+        "), base as materialized (
+           select key, max(last) as last, max(latest collate \"C\") as latest, {sums} from cells group by key
+         ), groups as (",
     ));
     if group == Some(Group::Tag) {
         sql.push(format_args!(
-            "select tag as key, nullif(tag, 'none') as label, {SUMS} from base
+            "select tag as key, null::timestamptz as last, repeat('0', 36) || nullif(tag, 'none') as latest, {sums} from base
              left join partners p on p.id::text = base.key and p.workspace_id = ",
         ));
         sql.push_bind(scope.workspace);
@@ -91,12 +119,38 @@ pub(super) fn base(scope: &Scope, group: Option<Group>, whose: Whose) -> Sql {
              group by tag)",
         );
     } else {
-        sql.push(
-            "select key, case when key <> 'none' then coalesce(nullif(substr(latest, 37), ''), key) end as label, \
-             human_link, human_qr, bot_link, bot_qr from base)",
-        );
+        sql.push(format_args!("select key, last, latest, {columns} from base)"));
     }
     sql
+}
+
+/// Writes the label of the group `g`, and behind it whatever is needed to know it: `from` are rows of `groups`. Names are
+/// looked up for the groups that are shown, not carried through the counting.
+pub(super) fn push_labelled(sql: &mut Sql, scope: &Scope, group: Group, from: impl FnOnce(&mut Sql)) {
+    let named = match plan(scope, Some(group)) {
+        Plan::Rollups(dimension) if matches!(group, Group::Partner | Group::Program | Group::Link) => Some(dimension),
+        _ => None,
+    };
+    let Some(dimension) = named else {
+        sql.push("case when g.key <> 'none' then coalesce(nullif(substr(g.latest, 37), ''), g.key) end as label from (");
+        from(sql);
+        sql.push(") g");
+        return;
+    };
+    // The later of the two knows: the rollups' latest bucket, or the latest click that is not folded yet.
+    sql.push(
+        "case when g.key <> 'none' then coalesce(
+           case when g.latest is null or n.label_click_id::text > left(g.latest, 36) then n.label
+             else nullif(substr(g.latest, 37), '') end, g.key) end as label
+         from (",
+    );
+    from(sql);
+    sql.push(") g left join click_rollups n on n.workspace_id = ").push_bind(scope.workspace);
+    sql.push(format_args!(" and n.dimension = '{dimension}' and n.bucket = g.last and n.key = g.key and n.grain = case"));
+    for Span { grain, to, .. } in spans(scope, Some(group)) {
+        sql.push(" when g.last < ").push_bind(to.0).push(format_args!(" then '{grain}'"));
+    }
+    sql.push(" end");
 }
 
 /// Both tables hold clicks one by one, under mostly the same names.
@@ -133,8 +187,8 @@ impl Table {
 const CLICKED_AT: &str = "uuid_extract_timestamp(click_id)";
 
 /// Cells counted from single clicks.
-fn push_clicks(sql: &mut Sql, scope: &Scope, group: Option<Group>, whose: Whose, table: Table) {
-    push_cell(sql, scope, group);
+fn push_clicks(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Measure, table: Table) {
+    push_cell(sql, scope, group, measure);
     sql.push(" from (select ");
     let (raw, label) = match group {
         None => ("'all'", "null::text"),
@@ -159,14 +213,9 @@ fn push_clicks(sql: &mut Sql, scope: &Scope, group: Option<Group>, whose: Whose,
             sql.push(raw);
         }
     }
-    let bot = table.is_bot();
+    let counts = measure.counts(table.is_bot());
     sql.push(format_args!(
-        " as raw, {label} as label, (max(array[click_id]))[1] as click,
-          count(*) filter (where not ({bot}) and trigger <> 'qr') as human_link,
-          count(*) filter (where not ({bot}) and trigger = 'qr') as human_qr,
-          count(*) filter (where {bot} and trigger <> 'qr') as bot_link,
-          count(*) filter (where {bot} and trigger = 'qr') as bot_qr
-          from {} where workspace_id = ",
+        " as raw, {label} as label, (max(array[click_id]))[1] as click, {counts} from {} where workspace_id = ",
         table.name()
     ));
     sql.push_bind(scope.workspace).push(" and click_id >= ").push_bind(first_id(scope.from));
@@ -174,34 +223,33 @@ fn push_clicks(sql: &mut Sql, scope: &Scope, group: Option<Group>, whose: Whose,
     if let (Some(as_of), Table::Facts) = (scope.as_of, table) {
         sql.push(" and recorded_at <= ").push_bind(as_of.0);
     }
-    if whose == Whose::Partners {
-        sql.push(" and partner_id is not null");
-    }
     push_filter(sql, scope);
     sql.push(" group by 1, 2) counted");
 }
 
-/// Cells read from one dimension of the rollups: whole days inside the range, quarter-hours at its ends.
-fn push_rollups(sql: &mut Sql, scope: &Scope, group: Option<Group>, whose: Whose, dimension: &'static str) {
-    push_cell(sql, scope, group);
-    sql.push(" from (select ");
+/// Cells read from one dimension of the rollups.
+fn push_rollups(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Measure, dimension: &'static str) {
+    let columns = measure.columns();
     match group {
-        None => {
-            sql.push("'all' as raw, null::text as label");
-        }
+        // Many buckets make few spans of time: they are added up before they are written out.
         Some(group) if group.is_time() => {
+            push_cell(sql, scope, Some(group), measure);
+            sql.push(" from (select ");
             push_span(sql, scope, group, "bucket");
-            sql.push(" as raw, null::text as label");
+            sql.push(format_args!(" as raw, null::text as label, null::uuid as click, {}", measure.sums()));
+            push_buckets(sql, scope, Some(group), measure, dimension);
+            sql.push(" group by 1) counted");
         }
-        Some(_) => {
-            sql.push("key as raw, label");
+        _ => {
+            let key = if group.is_some() { "key" } else { "'all'" };
+            sql.push(format_args!("select {key} as key, bucket as last, null::text as latest, {columns}"));
+            push_buckets(sql, scope, group, measure, dimension);
         }
     }
-    sql.push(", label_click_id as click, human_link, human_qr, bot_link, bot_qr");
-    push_buckets(sql, scope, group, dimension);
-    if whose == Whose::Partners && dimension == "partner" {
-        sql.push(" and key <> 'none'");
-    }
+}
+
+/// The rows of one dimension that make up the range, span by span.
+fn push_buckets(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Measure, dimension: &'static str) {
     let filter = &scope.filter;
     let key = filter
         .partner
@@ -210,65 +258,31 @@ fn push_rollups(sql: &mut Sql, scope: &Scope, group: Option<Group>, whose: Whose
         .or_else(|| filter.link.map(|id| id.uuid().to_string()))
         .or_else(|| filter.country.clone())
         .or_else(|| filter.domain.clone());
-    if let Some(key) = key {
-        sql.push(" and key = ").push_bind(key);
-    }
-    if let Some(tag) = &filter.tag {
-        push_tagged(sql, scope, "key", "id::text", tag.clone());
-    }
-    sql.push(") counted");
-}
-
-/// Negative cells for the clicks that had no partner. Without a partner there is no program either, so under
-/// programs they all stand at `none`.
-fn push_unpartnered(sql: &mut Sql, scope: &Scope, group: Option<Group>) {
-    push_cell(sql, scope, group);
-    sql.push(" from (select ");
-    match group {
-        Some(group) if group.is_time() => push_span(sql, scope, group, "bucket"),
-        Some(_) => {
-            sql.push("'none'");
+    let columns = measure.columns();
+    let mut between = " from (";
+    for Span { grain, from, to } in spans(scope, group) {
+        sql.push(between).push(format_args!("select key, bucket, {columns} from click_rollups where workspace_id = "));
+        sql.push_bind(scope.workspace);
+        sql.push(format_args!(" and dimension = '{dimension}' and grain = '{grain}' and bucket >= "));
+        sql.push_bind(from.0).push(" and bucket < ").push_bind(to.0);
+        if let Some(key) = &key {
+            sql.push(" and key = ").push_bind(key.clone());
         }
-        None => {
-            sql.push("'all'");
+        if let Some(tag) = &filter.tag {
+            push_tagged(sql, scope, "key", "id::text", tag.clone());
         }
+        between = " union all ";
     }
-    sql.push(
-        " as raw, null::text as label, null::uuid as click, -human_link as human_link, -human_qr as human_qr, \
-         -bot_link as bot_link, -bot_qr as bot_qr",
-    );
-    push_buckets(sql, scope, group, "partner");
-    sql.push(" and key = 'none') counted");
-}
-
-fn push_buckets(sql: &mut Sql, scope: &Scope, group: Option<Group>, dimension: &'static str) {
-    sql.push(" from click_rollups where workspace_id = ").push_bind(scope.workspace);
-    sql.push(format_args!(" and dimension = '{dimension}' and "));
-    let (from, to) = (scope.from, scope.to);
-    let whole_days = if group.is_some_and(Group::is_time) { None } else { whole_days(from, to) };
-    match whole_days {
-        None => {
-            sql.push("grain = 'quarter' and bucket >= ").push_bind(from.0);
-            sql.push(" and bucket < ").push_bind(to.0);
-        }
-        Some((first, last)) => {
-            sql.push("(grain = 'day' and bucket >= ").push_bind(first.0);
-            sql.push(" and bucket < ").push_bind(last.0);
-            sql.push(" or grain = 'quarter' and (bucket >= ").push_bind(from.0);
-            sql.push(" and bucket < ").push_bind(first.0);
-            sql.push(" or bucket >= ").push_bind(last.0);
-            sql.push(" and bucket < ").push_bind(to.0).push("))");
-        }
-    }
+    sql.push(") buckets");
 }
 
 /// The head of a cell over `counted(raw, label, click, …)`: `raw` as text, and `latest`.
-fn push_cell(sql: &mut Sql, scope: &Scope, group: Option<Group>) {
+fn push_cell(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Measure) {
     sql.push("select ");
     push_span_text(sql, group);
-    sql.push(" as key, coalesce(click::text, repeat('0', 36)) || coalesce(");
+    sql.push(" as key, null::timestamptz as last, coalesce(click::text, repeat('0', 36)) || coalesce(");
     push_span_label(sql, scope, group);
-    sql.push(", '') as latest, human_link, human_qr, bot_link, bot_qr");
+    sql.push(format_args!(", '') as latest, {}", measure.columns()));
 }
 
 /// The least id of a click at or after a moment.
@@ -276,66 +290,34 @@ pub fn first_id(at: At) -> Uuid {
     Uuid::from_u128(u128::from(at.millis().0.max(0).unsigned_abs()) << 80)
 }
 
-/// The whole UTC days inside a range, if there is one.
-fn whole_days(from: At, to: At) -> Option<(At, At)> {
-    const DAY: i64 = shared::Millis::DAY;
-    let first = from.millis().0.div_euclid(DAY) + i64::from(from.millis().0.rem_euclid(DAY) != 0);
-    let last = to.millis().0.div_euclid(DAY);
-    (first < last).then(|| (At::from_millis(shared::Millis(first * DAY)), At::from_millis(shared::Millis(last * DAY))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::db::reports::Filter;
 
-    fn scope(from: &str, to: &str) -> Scope {
-        Scope {
+    #[test]
+    fn rollups_answer_where_one_dimension_is_in_play() {
+        let march = Scope {
             workspace: shared::Id::from_uuid(Uuid::nil()),
-            from: At::parse(from).unwrap(),
-            to: At::parse(to).unwrap(),
+            from: At::parse("2026-03-01T00:00:00Z").unwrap(),
+            to: At::parse("2026-04-01T00:00:00Z").unwrap(),
             tz: chrono_tz::UTC,
             as_of: None,
             filter: Filter::default(),
-        }
-    }
-
-    #[test]
-    fn rollups_answer_where_one_dimension_is_in_play() {
-        let rollups = |dimension, less_unpartnered| Plan::Rollups { dimension, less_unpartnered };
-        let march = scope("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z");
-        assert_eq!(plan(&march, Some(Group::Partner), Whose::All), rollups("partner", false));
-        assert_eq!(plan(&march, Some(Group::Day), Whose::All), rollups("all", false));
-        assert_eq!(plan(&march, Some(Group::Day), Whose::Partners), rollups("all", true));
-        assert_eq!(plan(&march, Some(Group::Program), Whose::Partners), rollups("program", true));
-        assert_eq!(plan(&march, Some(Group::Country), Whose::Partners), Plan::Facts);
+        };
+        assert_eq!(plan(&march, Some(Group::Partner)), Plan::Rollups("partner"));
+        assert_eq!(plan(&march, Some(Group::Day)), Plan::Rollups("all"));
+        assert_eq!(plan(&march, None), Plan::Rollups("all"));
 
         let mut tagged = march.clone();
         tagged.filter.tag = Some("vip".into());
-        assert_eq!(plan(&tagged, Some(Group::Partner), Whose::All), rollups("partner", false));
-        assert_eq!(plan(&tagged, Some(Group::Week), Whose::Partners), rollups("partner", false));
-        assert_eq!(plan(&tagged, Some(Group::Link), Whose::All), Plan::Facts);
+        assert_eq!(plan(&tagged, Some(Group::Partner)), Plan::Rollups("partner"));
+        assert_eq!(plan(&tagged, Some(Group::Week)), Plan::Rollups("partner"));
+        assert_eq!(plan(&tagged, Some(Group::Link)), Plan::Facts);
 
-        let uneven = scope("2026-03-01T00:00:00.001Z", "2026-04-01T00:00:00Z");
-        assert_eq!(plan(&uneven, Some(Group::Partner), Whose::All), Plan::Facts);
+        let uneven = Scope { from: At::parse("2026-03-01T00:00:00.001Z").unwrap(), ..march.clone() };
+        assert_eq!(plan(&uneven, Some(Group::Partner)), Plan::Facts);
         let past = Scope { as_of: Some(march.to), ..march };
-        assert_eq!(plan(&past, Some(Group::Partner), Whose::All), Plan::Facts);
-    }
-
-    #[test]
-    fn finds_the_whole_days_inside() {
-        let days = |from, to| {
-            let scope = scope(from, to);
-            whole_days(scope.from, scope.to).map(|(first, last)| (first.to_string(), last.to_string()))
-        };
-        assert_eq!(
-            days("2026-03-01T00:15:00Z", "2026-03-03T23:45:00Z"),
-            Some(("2026-03-02T00:00:00.000Z".into(), "2026-03-03T00:00:00.000Z".into()))
-        );
-        assert_eq!(days("2026-03-01T00:15:00Z", "2026-03-02T23:45:00Z"), None);
-        assert_eq!(
-            days("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"),
-            Some(("2026-03-01T00:00:00.000Z".into(), "2026-03-02T00:00:00.000Z".into()))
-        );
+        assert_eq!(plan(&past, Some(Group::Partner)), Plan::Facts);
     }
 }

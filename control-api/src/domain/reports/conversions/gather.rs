@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         Compare, Filters, Range, View, compare::Step, hints, hints::ConversionFacts, public_key, ratio, refused, settle,
+        snapshot,
     },
     ConversionGroup, ConversionReport, ConversionsBefore, Outcome, OutcomeChange, Revenue, Reward,
 };
@@ -94,7 +95,7 @@ struct Before {
 pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Result<ConversionReport, ApiError> {
     let View { bots, limit, compare } = view;
     settle(app, scope.as_of).await?;
-    let mut db = reports::snapshot(&app.reads).await?;
+    let mut db = snapshot(app).await?;
     let cells = conversions::grouped(&mut db, scope, group, bots, limit).await.map_err(refused)?;
     let (unattributed, pending) = conversions::beside(&mut db, scope, bots).await.map_err(refused)?;
     let mut keys: Vec<String> = cells.iter().filter_map(|cell| cell.key.clone()).collect();
@@ -126,6 +127,10 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
             sides: hints::sides(&mut db, scope).await.map_err(refused)?,
         };
         hints = hints::of_conversions((scope, bots).into(), &facts);
+    }
+    if of_clicks.is_some() && reports::clicks::counts_clicks(scope, of_clicks) {
+        let from = before.as_ref().map_or(scope.from, |before| before.scope.from);
+        hints.extend(hints::pruned(&mut db, scope.workspace, from).await?);
     }
     db.commit().await?;
 

@@ -1,0 +1,106 @@
+//! How a range is cut into spans that the rollups hold: whole months inside it, whole days around them, quarter-hours at
+//! its ends.
+
+use chrono::{Datelike as _, Days, Months, NaiveTime};
+use shared::Millis;
+
+use super::{super::Scope, Group};
+use crate::time::At;
+
+/// Buckets of one grain, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// As the rollups call it.
+    pub(super) grain: &'static str,
+    /// The first bucket.
+    pub(super) from: At,
+    /// The first one after them.
+    pub(super) to: At,
+}
+
+/// The spans of a range of whole quarter-hours, in their order. Groups of time are cut by their zone, which only
+/// quarter-hours can follow, save in UTC.
+pub(super) fn spans(scope: &Scope, group: Option<Group>) -> Vec<Span> {
+    let coarsest = match group {
+        Some(group) if group.is_time() && scope.tz != chrono_tz::UTC => 0,
+        Some(Group::Hour) => 0,
+        Some(Group::Day | Group::Week) => 1,
+        _ => 2,
+    };
+    cut(scope.from, scope.to, &GRAINS[..=coarsest])
+}
+
+const GRAINS: [&str; 3] = ["quarter", "day", "month"];
+
+/// Cuts a range into the coarsest grain, with finer ones around it.
+fn cut(from: At, to: At, grains: &[&'static str]) -> Vec<Span> {
+    let Some((&grain, finer)) = grains.split_last() else { return vec![] };
+    if from >= to {
+        return vec![];
+    }
+    let (first, last) = match grain {
+        "month" => (month_from(from), month_before(to)),
+        "day" => (day_from(from), day_before(to)),
+        _ => (from, to),
+    };
+    if first >= last {
+        return cut(from, to, finer);
+    }
+    let mut spans = cut(from, first, finer);
+    spans.push(Span { grain, from: first, to: last });
+    spans.extend(cut(last, to, finer));
+    spans
+}
+
+/// The first day at or after a moment.
+fn day_from(at: At) -> At {
+    let before = day_before(at);
+    if before == at { at } else { At::from_millis(before.millis().plus(Millis::DAY)) }
+}
+
+/// The last day that began at or before a moment.
+fn day_before(at: At) -> At {
+    At(at.0.date_naive().and_time(NaiveTime::MIN).and_utc())
+}
+
+/// The first month at or after a moment.
+fn month_from(at: At) -> At {
+    let before = month_before(at);
+    if before == at { at } else { At(before.0.checked_add_months(Months::new(1)).unwrap_or(at.0)) }
+}
+
+/// The last month that began at or before a moment.
+fn month_before(at: At) -> At {
+    let day = day_before(at);
+    At(day.0.checked_sub_days(Days::new(day.0.day0().into())).unwrap_or(day.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut_up(from: &str, to: &str) -> Vec<String> {
+        let spans = cut(At::parse(from).unwrap(), At::parse(to).unwrap(), &GRAINS);
+        let text = |Span { grain, from, to }: Span| {
+            format!("{grain} {}..{}", &from.to_string()[5..16], &to.to_string()[5..16])
+        };
+        spans.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn finds_what_is_whole_inside() {
+        assert_eq!(cut_up("2026-03-01T00:00:00Z", "2026-06-01T00:00:00Z"), ["month 03-01T00:00..06-01T00:00"]);
+        assert_eq!(
+            cut_up("2026-01-30T22:15:00Z", "2026-03-02T01:00:00Z"),
+            [
+                "quarter 01-30T22:15..01-31T00:00",
+                "day 01-31T00:00..02-01T00:00",
+                "month 02-01T00:00..03-01T00:00",
+                "day 03-01T00:00..03-02T00:00",
+                "quarter 03-02T00:00..03-02T01:00",
+            ]
+        );
+        assert_eq!(cut_up("2026-03-02T00:00:00Z", "2026-03-31T00:00:00Z"), ["day 03-02T00:00..03-31T00:00"]);
+        assert_eq!(cut_up("2026-03-01T00:15:00Z", "2026-03-02T23:45:00Z"), ["quarter 03-01T00:15..03-02T23:45"]);
+    }
+}

@@ -1,0 +1,59 @@
+//! How long single clicks are kept, and what reports say of those that are gone.
+
+use control_api::{db, time::At};
+use serde_json::{Value, json};
+use shared::Millis;
+use sqlx::PgPool;
+
+use super::service::Service;
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_workspace_says_how_long_its_clicks_are_kept(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let mine = team.get("/v1/workspace").await.expect(200);
+    assert_eq!((&mine["click_retention_days"], &mine["clicks_pruned_before"]), (&Value::Null, &Value::Null));
+
+    let set = |days: Value| team.patch("/v1/workspace", json!({"click_retention_days": days}));
+    for days in [379, 3_651] {
+        let faults = set(days.into()).await.expect(422);
+        assert_eq!(faults["errors"][0]["pointer"], "/click_retention_days", "{faults}");
+    }
+    assert_eq!(set(380.into()).await.expect(200)["click_retention_days"], 380);
+    // The name alone is changed: the rest stays.
+    let renamed = team.patch("/v1/workspace", json!({"name": "Acme"})).await.expect(200);
+    assert_eq!(renamed["click_retention_days"], 380);
+    db::retention::announce(&pool, At::from_millis(service.now())).await.unwrap();
+    assert!(team.get("/v1/workspace").await.expect(200)["clicks_pruned_before"].is_string());
+    // Kept for ever from now on; what is gone stays gone.
+    let forever = set(Value::Null).await.expect(200);
+    assert_eq!(forever["click_retention_days"], Value::Null);
+    assert!(forever["clicks_pruned_before"].is_string());
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_report_that_counts_clicks_says_which_are_gone(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let both = format!("&group_by=country&domain={host}");
+    team.patch("/v1/workspace", json!({"click_retention_days": 380})).await.expect(200);
+    db::retention::announce(&pool, At::from_millis(service.now())).await.unwrap();
+    let day = |days: i64| At::from_millis(service.now().plus(days * Millis::DAY)).to_string()[..10].to_owned();
+    let codes = async |kind: &str, from: i64, rest: &str| {
+        let path = format!("/v1/reports/{kind}?from={}&to={}{rest}", day(from), day(1));
+        let report = team.get(&path).await.expect(200);
+        let hints = report["hints"].as_array().unwrap().clone();
+        hints.iter().any(|hint| hint["code"] == "clicks_removed")
+    };
+    for kind in ["traffic", "conversions"] {
+        // Rollups know them all.
+        assert!(!codes(kind, -400, "&group_by=country").await);
+        assert!(codes(kind, -400, &both).await);
+        assert!(!codes(kind, -370, &both).await);
+        // Its period before reaches further back.
+        assert!(codes(kind, -370, &format!("{both}&compare=previous")).await);
+    }
+    // Clicks have no such groups, so none are counted.
+    assert!(!codes("conversions", -400, &format!("&group_by=currency&domain={host}")).await);
+}

@@ -1,0 +1,143 @@
+//! `cargo xtask bench reports`: every grouping of both reports over HTTP, beside the same report counted from the facts.
+//!
+//! The facts are counted by the service as well: asked for an `as_of`, a report reads single clicks. Both must say the
+//! same. Conversions are summed from their rows either way; what differs there is the clicks they are measured against.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use chrono::{Days, Months, NaiveDate};
+use reqwest::Client;
+use serde_json::Value;
+
+use super::{
+    centre::{Centre, Instance, Tenant},
+    figures::say,
+};
+use crate::{context::Context, generate::Size, ui::Step};
+
+const TRAFFIC: [&str; 18] = [
+    "partner", "program", "link", "country", "region", "source", "referrer", "device", "browser", "os", "trigger", "tag",
+    "campaign", "domain", "hour", "day", "week", "month",
+];
+const CONVERSIONS: [&str; 14] = [
+    "partner", "program", "link", "type", "event_name", "currency", "tag", "campaign", "country", "domain", "hour", "day",
+    "week", "month",
+];
+
+/// What is measured.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Extent {
+    /// Clicks of the history
+    #[arg(long, default_value_t = 2_000_000)]
+    clicks: u64,
+    /// Requests per report and range
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+    /// Don't count the facts
+    #[arg(long)]
+    fast: bool,
+}
+
+/// Measures and prints.
+pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()> {
+    let start = NaiveDate::from_ymd_opt(2025, 1, 1).context("a date")?;
+    let size =
+        Size { clicks: extent.clicks, partners: 2_000, links: 20_000, days: 365, start, seed: 1, database_url: None };
+    let (centre, tenant) = Centre::generated(context, &size).await?;
+    let instance = centre.instance("reports", &[]).await?;
+    let asker = Asker { http: Client::builder().no_proxy().build()?, instance, tenant };
+
+    let november = start + Months::new(10);
+    let across = november - Days::new(15);
+    let ranges = [
+        ("a month", november, november + Months::new(1), 30.0),
+        ("30 days across months", across, across + Days::new(30), 30.0),
+        ("12 months", start, start + Months::new(12), 150.0),
+    ];
+    let as_of = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+    for (name, from, to, target) in ranges {
+        println!("\n{name}, {from} to {to}; p95 at most {target} ms");
+        println!("{:<28} {:>9} {:>9} {:>11} {:>8}", "", "median ms", "p95 ms", "facts ms", "ratio");
+        let (mut worst, mut least) = ((0.0, String::new()), f64::INFINITY);
+        for (kind, groups) in [("traffic", &TRAFFIC[..]), ("conversions", &CONVERSIONS[..])] {
+            for group in groups {
+                let path = format!("/v1/reports/{kind}?from={from}&to={to}&tz=UTC&group_by={group}");
+                let mut took = vec![];
+                let (_, expected) = asker.ask(&path).await?;
+                for _ in 0..extent.rounds {
+                    took.push(asker.ask(&path).await?.0.as_secs_f64() * 1_000.0);
+                }
+                took.sort_by(f64::total_cmp);
+                let [median, p95] = [50, 95].map(|share| took[(took.len() * share / 100).min(took.len() - 1)]);
+                let mut facts = String::new();
+                if !extent.fast {
+                    let (raw, counted) = asker.ask(&format!("{path}&as_of={as_of}")).await?;
+                    ensure!(counted["totals"] == expected["totals"], "{path}: facts and rollups differ");
+                    ensure!(counted["groups"] == expected["groups"], "{path}: facts and rollups differ by group");
+                    let raw = raw.as_secs_f64() * 1_000.0;
+                    facts = format!("{raw:>11.0} {:>8.1}", raw / median);
+                    if kind == "traffic" {
+                        least = f64::min(least, raw / median);
+                    }
+                }
+                println!("{:<28} {median:>9.1} {p95:>9.1} {facts}", format!("{kind} by {group}"));
+                if p95 > worst.0 {
+                    worst = (p95, format!("{kind} by {group}"));
+                }
+            }
+        }
+        say("worst p95, ms", format_args!("{:.1}", worst.0), &format!("{} (at most {target})", worst.1));
+        if !extent.fast {
+            say("least ratio to the facts, traffic", format_args!("{least:.1}"), "(over 12 months at least 50)");
+        }
+    }
+    println!();
+    disk(&centre).await
+}
+
+/// Who asks for reports.
+struct Asker {
+    http: Client,
+    instance: Instance,
+    tenant: Tenant,
+}
+
+impl Asker {
+    async fn ask(&self, path: &str) -> anyhow::Result<(Duration, Value)> {
+        let started = Instant::now();
+        let request = self.http.get(format!("{}{path}", self.instance.url)).bearer_auth(&self.tenant.api_key);
+        let answer = request.send().await?;
+        let status = answer.status();
+        let body = answer.bytes().await?;
+        let took = started.elapsed();
+        ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&body));
+        Ok((took, serde_json::from_slice(&body)?))
+    }
+}
+
+/// What a click costs on disk.
+async fn disk(centre: &Centre<'_>) -> anyhow::Result<()> {
+    let step = Step::start("Weighing the tables");
+    let rows = centre
+        .sql()
+        .await?
+        .query(
+            "with clicks as (select count(*)::float8 as many from clicks), weights as (
+               select case when c.relname like 'clicks%' then 'clicks' else c.relname end as name,
+                 sum(pg_table_size(c.oid))::float8 as heap, sum(pg_indexes_size(c.oid))::float8 as indexes
+               from pg_class c
+               where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+                 and (c.relname ~ '^clicks_[0-9]+$' or c.relname in ('click_rollups', 'conversions'))
+               group by 1)
+             select name, heap / many, indexes / many from weights, clicks order by 1",
+            &[],
+        )
+        .await?;
+    step.done("");
+    for row in rows {
+        let (name, heap, indexes): (&str, f64, f64) = (row.get(0), row.get(1), row.get(2));
+        say(&format!("{name}, bytes per click"), format_args!("{:.0}", heap + indexes), &format!("{heap:.0} rows, {indexes:.0} indexes"));
+    }
+    Ok(())
+}
