@@ -214,7 +214,7 @@ impl<'a> Asked<'a> {
             match &*pair.name() {
                 "qr" if pair.value() == "1" => asked.trigger = Trigger::Qr,
                 "utm_source" if asked.source.is_none() => {
-                    asked.source = Some(pair.value()).map(printable).filter(|value| !value.is_empty()).map(bounded);
+                    asked.source = Some(printable(pair.value())).filter(|value| !value.is_empty()).map(bounded);
                 }
                 _ => {}
             }
