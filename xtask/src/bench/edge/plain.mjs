@@ -88,6 +88,7 @@ function answer(request, env, ctx, { version, record, signer }, host, slug, quer
     token,
     colo: cf.colo,
     record_version: version,
+    minted: mintedAt(now),
   });
   if (env.CLICKS !== undefined) ctx.waitUntil(env.CLICKS.send(click, TEXT));
   return new Response(null, {
@@ -98,6 +99,19 @@ function answer(request, env, ctx, { version, record, signer }, host, slug, quer
       "referrer-policy": "strict-origin-when-cross-origin",
     },
   });
+}
+
+// The number of a click among those of its isolate and hour.
+let isolate;
+const hours = [{ hour: 0, nth: 0 }, { hour: 0, nth: 0 }];
+
+function mintedAt(now) {
+  isolate ??= Math.floor(Math.random() * 2 ** 48);
+  const hour = Math.floor(now / 3_600_000);
+  if (hour > hours[0].hour) hours.unshift({ hour, nth: 0 });
+  const counted = hour === hours[0].hour ? hours[0] : hours[1];
+  counted.nth += 1;
+  return { isolate, nth: counted.nth };
 }
 
 function hostOf(referrer) {

@@ -68,7 +68,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The location without its token, and the click without its id; both are checked on the way.
+/// The location without its token, and the click without its id and number; all of them are checked on the way.
 async fn answer(runtime: &Runtime) -> anyhow::Result<(String, Value)> {
     let head = load::once(runtime.port(), &link::request("hot")).await?;
     let location = head
@@ -83,6 +83,8 @@ async fn answer(runtime: &Runtime) -> anyhow::Result<(String, Value)> {
     let id = click.as_object_mut().and_then(|click| click.remove("id")).context("a click without id")?;
     let id: ClickId = serde_json::from_value(id)?;
     ensure!(id == named, "the token names another click");
+    let minted = click.as_object_mut().and_then(|click| click.remove("minted")).context("a click without number")?;
+    ensure!(minted["isolate"].is_u64() && minted["nth"].is_u64(), "a click without number: {minted}");
     Ok((location.replace(&location[at..at + token::LENGTH], "…"), click))
 }
 
