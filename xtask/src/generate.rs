@@ -88,7 +88,9 @@ async fn fill(url: &str, size: &Size) -> anyhow::Result<String> {
         ];
         values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
     };
-    client.batch_execute("set timezone = 'UTC'; set jit = off; set work_mem = '128MB'; set synchronous_commit = off").await?;
+    client
+        .batch_execute("set timezone = 'UTC'; set jit = off; set work_mem = '128MB'; set synchronous_commit = off")
+        .await?;
     client.batch_execute(&sql(include_str!("generate/functions.sql"), 0)).await?;
     let taken = format!("select 1 from workspaces where slug = 'generated-{}'", size.seed);
     ensure!(client.query_opt(&taken, &[]).await?.is_none(), "seed {} is there already; take another", size.seed);

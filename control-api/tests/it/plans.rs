@@ -29,7 +29,12 @@ async fn fill(db: &PgPool) {
            lpad(to_hex(n % 20), 32, '0')::uuid, lpad(to_hex(n % 3), 32, '0')::uuid, 'link', 'DE', 'mobile', 'safari',
            'ios', 'appended', 1
          from generate_series(0, 53999) n;
-         analyze clicks",
+         insert into workspaces (id, slug, name, plan, access_partner_setup, access_partner_reporting,
+           access_partner_conversion_reporting, access_partner_exports)
+         values (lpad('1', 32, '0')::uuid, 'acme', 'Acme', 'enterprise', true, true, true, true);
+         insert into partners (workspace_id, id, key, display_name, tags)
+         values (lpad('1', 32, '0')::uuid, lpad('2', 32, '0')::uuid, 'nomura', 'Nomura', '{vip}');
+         analyze clicks, partners",
     )
     .execute(db)
     .await

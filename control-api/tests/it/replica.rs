@@ -20,5 +20,5 @@ async fn a_replica_answers_reports(pool: PgPool) {
     let team = service.team().await;
     team.get("/v1/reports/traffic?from=2026-03-01&to=2026-04-01").await.expect(200);
     let replica = service.app.replica.as_ref().unwrap();
-    assert_eq!(replica.size(), 1, "the report opened a connection to it");
+    assert!(replica.size() > 0, "the report opened a connection to it");
 }

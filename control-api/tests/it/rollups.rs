@@ -105,10 +105,12 @@ async fn months_are_proved_and_repaired(pool: PgPool) {
     visits(&service, &host, now.plus(-3 * Millis::DAY), &["news"]).await;
     fold_all(&pool).await;
     assert_eq!(differences_of_months(&pool).await, 0);
-    sqlx::query("update click_rollups set human_partner = human_partner + 1 where dimension = 'all' and grain = 'month'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update click_rollups set human_partner = human_partner + 1 where dimension = 'all' and grain = 'month'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     sqlx::query("delete from click_rollups where dimension = 'link' and grain = 'month'").execute(&pool).await.unwrap();
     assert_eq!(differences(&pool).await, 0, "days are as they were");
     assert!(check(&pool, Check::Verify, None).await.is_err());

@@ -81,7 +81,8 @@ async fn joins_of_rows_of_tenants_carry_the_workspace(db: PgPool) {
     let (mut joins, mut without) = (0, vec![]);
     for (file, text) in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/db"))) {
         // Words, so that line breaks and indentation say nothing.
-        let words: Vec<&str> = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty()).collect();
+        let words: Vec<&str> =
+            text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty()).collect();
         for (place, pair) in words.windows(2).enumerate() {
             if pair[0] != "join" || !tables.contains(pair[1]) {
                 continue;

@@ -74,7 +74,10 @@ async fn copy(centre: &Centre<'_>, tenant: &Tenant, rows: u32) -> anyhow::Result
     let started = Instant::now();
     let stream = sql.copy_out(&format!("copy ({query}) to stdout")).await?;
     let lines = stream
-        .try_fold(0_usize, |lines, chunk| async move { Ok(lines + chunk.iter().filter(|&&byte| byte == b'\n').count()) })
+        .try_fold(
+            0_usize,
+            |lines, chunk| async move { Ok(lines + chunk.iter().filter(|&&byte| byte == b'\n').count()) },
+        )
         .await?;
     ensure!(lines == usize::try_from(rows)?, "COPY gave {lines} rows instead of {rows}");
     Ok(started.elapsed())

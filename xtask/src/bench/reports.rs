@@ -17,12 +17,24 @@ use super::{
 use crate::{context::Context, generate::Size, ui::Step};
 
 const TRAFFIC: [&str; 18] = [
-    "partner", "program", "link", "country", "region", "source", "referrer", "device", "browser", "os", "trigger", "tag",
-    "campaign", "domain", "hour", "day", "week", "month",
+    "partner", "program", "link", "country", "region", "source", "referrer", "device", "browser", "os", "trigger",
+    "tag", "campaign", "domain", "hour", "day", "week", "month",
 ];
 const CONVERSIONS: [&str; 14] = [
-    "partner", "program", "link", "type", "event_name", "currency", "tag", "campaign", "country", "domain", "hour", "day",
-    "week", "month",
+    "partner",
+    "program",
+    "link",
+    "type",
+    "event_name",
+    "currency",
+    "tag",
+    "campaign",
+    "country",
+    "domain",
+    "hour",
+    "day",
+    "week",
+    "month",
 ];
 
 /// What is measured.
@@ -137,7 +149,11 @@ async fn disk(centre: &Centre<'_>) -> anyhow::Result<()> {
     step.done("");
     for row in rows {
         let (name, heap, indexes): (&str, f64, f64) = (row.get(0), row.get(1), row.get(2));
-        say(&format!("{name}, bytes per click"), format_args!("{:.0}", heap + indexes), &format!("{heap:.0} rows, {indexes:.0} indexes"));
+        say(
+            &format!("{name}, bytes per click"),
+            format_args!("{:.0}", heap + indexes),
+            &format!("{heap:.0} rows, {indexes:.0} indexes"),
+        );
     }
     Ok(())
 }

@@ -154,7 +154,8 @@ pub async fn grouped(
     sql.push_bind(limit);
     sql.push(" union all select 1::smallint, g.key, g.human_link, g.human_qr, g.bot_link, g.bot_qr, ");
     push_labelled(&mut sql, scope, group, |sql| {
-        sql.push(format_args!("select * from groups order by {selected} desc, key collate \"C\" limit ")).push_bind(limit);
+        sql.push(format_args!("select * from groups order by {selected} desc, key collate \"C\" limit "))
+            .push_bind(limit);
     });
 
     let mut answer = Grouped::default();

@@ -132,7 +132,9 @@ pub(super) fn push_labelled(sql: &mut Sql, scope: &Scope, group: Group, from: im
         _ => None,
     };
     let Some(dimension) = named else {
-        sql.push("case when g.key <> 'none' then coalesce(nullif(substr(g.latest, 37), ''), g.key) end as label from (");
+        sql.push(
+            "case when g.key <> 'none' then coalesce(nullif(substr(g.latest, 37), ''), g.key) end as label from (",
+        );
         from(sql);
         sql.push(") g");
         return;
@@ -146,7 +148,9 @@ pub(super) fn push_labelled(sql: &mut Sql, scope: &Scope, group: Group, from: im
     );
     from(sql);
     sql.push(") g left join click_rollups n on n.workspace_id = ").push_bind(scope.workspace);
-    sql.push(format_args!(" and n.dimension = '{dimension}' and n.bucket = g.last and n.key = g.key and n.grain = case"));
+    sql.push(format_args!(
+        " and n.dimension = '{dimension}' and n.bucket = g.last and n.key = g.key and n.grain = case"
+    ));
     for Span { grain, to, .. } in spans(scope, Some(group)) {
         sql.push(" when g.last < ").push_bind(to.0).push(format_args!(" then '{grain}'"));
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        Compare, Filters, Range, View, compare::Step, hints, hints::ConversionFacts, public_key, ratio, refused, settle,
-        snapshot,
+        Compare, Filters, Range, View, compare::Step, hints, hints::ConversionFacts, public_key, ratio, refused,
+        settle, snapshot,
     },
     ConversionGroup, ConversionReport, ConversionsBefore, Outcome, OutcomeChange, Revenue, Reward,
 };
