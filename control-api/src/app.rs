@@ -6,9 +6,10 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use object_store::{ObjectStore, path::Path};
 use sqlx::{
-    PgPool,
+    Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::sync::Semaphore;
 
 use crate::{
     config::Config,
@@ -20,6 +21,13 @@ use crate::{
 /// How long a transaction that writes may take. `as_of` relies on it: what was begun this long ago is visible
 /// or gone.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is taken for alive.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// How many batches of clicks one instance reads and stores at once. More are sent away: they come again, and what is
+/// held of them stays within some tens of megabytes.
+const BATCHES: usize = 64;
 
 /// The service, cheap to clone.
 #[derive(Clone)]
@@ -43,6 +51,8 @@ pub struct Inner {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// How often callers may ask this instance.
     pub limits: Limits,
+    /// One permit for each batch of clicks that this instance may hold at once.
+    pub batches: Semaphore,
 }
 
 impl Deref for App {
@@ -63,6 +73,16 @@ impl App {
         let db = PgPoolOptions::new()
             .max_connections(config.database_connections)
             .acquire_timeout(Duration::from_secs(5))
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                // One that was used a moment ago is as good as tested; a test costs as much as a small statement.
+                Box::pin(async move {
+                    if about.idle_for >= TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options.clone().options([("transaction_timeout", millis.as_str())]))
             .await
             .context("connecting to Postgres (DATABASE_URL)")?;
@@ -89,7 +109,9 @@ impl App {
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
         let publisher = publish::open(&config, &db, &http, &ambient)?;
         let limits = Limits::new(&config);
-        Ok(Self(Arc::new(Inner { config, db, reads, replica, ambient, exports, publisher, limits })))
+        let batches = Semaphore::new(BATCHES);
+        let inner = Inner { config, db, reads, replica, ambient, exports, publisher, limits, batches };
+        Ok(Self(Arc::new(inner)))
     }
 }
 

@@ -1,8 +1,13 @@
-//! Storing clicks: one statement per batch, which also appends what the rollups must still count.
+//! Storing clicks, and appending what the rollups must still count: by COPY where a batch holds new clicks alone, else by
+//! one statement that finds out which are new.
+
+mod copy;
 
 use shared::click::Click;
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+pub use copy::append;
 
 use crate::time::At;
 
@@ -45,12 +50,11 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Clicks as columns. Sorted by their key, so that batches that overlap lock rows in the same order.
+    /// Clicks as columns, in their order.
     #[must_use]
-    pub fn of(clicks: &mut [&'a Click<'_>]) -> Self {
-        clicks.sort_unstable_by_key(|click| (click.workspace, click.id));
+    pub fn of(clicks: &[&'a Click<'_>]) -> Self {
         let mut columns = Self::default();
-        for &click in &*clicks {
+        for &click in clicks {
             let (partner, program, utm) = (click.partner.as_ref(), click.program.as_ref(), &click.utm);
             columns.workspace_id.push(click.workspace.uuid());
             columns.click_id.push(click.id.uuid());

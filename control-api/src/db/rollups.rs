@@ -14,15 +14,44 @@ const LOCK: i64 = 0x6e69_6d72_6f6c_6c75;
 /// Values of `source` and of `referrer` that keep rows of their own, per workspace and day.
 pub const KEPT_VALUES: i64 = 1_000;
 
+/// Where a fold has come to in the deltas. A mere hint, so that it doesn't read again what it has emptied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(String);
+
+impl Default for Place {
+    fn default() -> Self {
+        Self("(0,0)".to_owned())
+    }
+}
+
 /// Folds at most `limit` clicks into the rollups, in one transaction, and answers how many.
 ///
 /// # Errors
 /// The database's.
 pub async fn fold(db: &PgPool, limit: i64) -> sqlx::Result<i64> {
+    fold_from(db, limit, &mut Place::default()).await
+}
+
+/// As [`fold`], from a place on. Fewer than `limit` mean that there were no more behind it; it is at the beginning then.
+///
+/// # Errors
+/// The database's.
+pub async fn fold_from(db: &PgPool, limit: i64, place: &mut Place) -> sqlx::Result<i64> {
     let Some(mut tx) = try_lock(db).await? else { return Ok(0) };
-    let folded = sqlx::query_file_scalar!("src/db/rollups/fold.sql", limit).fetch_one(&mut *tx).await?;
+    let done = sqlx::query_file!("src/db/rollups/fold.sql", limit, place.0).fetch_one(&mut *tx).await?;
     tx.commit().await?;
-    Ok(folded)
+    *place = done.place.filter(|_| done.folded == limit).map(Place).unwrap_or_default();
+    Ok(done.folded)
+}
+
+/// Gives the room of folded deltas back to those that come. Autovacuum would, but looks once a minute: by then reports,
+/// which read the deltas too, would have to go through millions of emptied rows.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep_deltas(db: &PgPool) -> sqlx::Result<()> {
+    sqlx::query("vacuum (skip_locked, truncate false) click_deltas").execute(db).await?;
+    Ok(())
 }
 
 async fn try_lock(db: &PgPool) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {

@@ -81,6 +81,8 @@ pub struct Directory {
     pub access: Access,
     /// The secrets that are valid now, newest first.
     pub secrets: Vec<SealedSecret>,
+    /// Whether its last use was noted a moment ago.
+    pub noted: bool,
 }
 
 /// Stores a new source, without its secret.
@@ -250,7 +252,7 @@ pub async fn secrets(db: impl PgExecutor<'_>, id: SourceId) -> sqlx::Result<Opti
     let rows = sqlx::query!(
         r#"select s.workspace_id as "workspace: WorkspaceId", w.plan as "plan: Plan", w.access_partner_setup,
            w.access_partner_reporting, w.access_partner_conversion_reporting, w.access_partner_exports,
-           e.id, e.kid, e.sealed
+           e.id, e.kid, e.sealed, coalesce(s.last_used_at > now() - interval '1 minute', false) as "noted!"
            from sources s
            join workspaces w on w.id = s.workspace_id
            join source_secrets e on e.workspace_id = s.workspace_id and e.source_id = s.id
@@ -272,6 +274,7 @@ pub async fn secrets(db: impl PgExecutor<'_>, id: SourceId) -> sqlx::Result<Opti
                 partner_exports: row.access_partner_exports,
             },
             secrets: vec![],
+            noted: row.noted,
         });
         directory.secrets.push(SealedSecret { id: row.id, kid: row.kid, sealed: row.sealed });
     }

@@ -221,7 +221,7 @@ pub async fn settle_waiting(
             }
         }
         db::events::settle(&mut *tx, &changed).await?;
-        follow_ons::originals_settled(tx, &changed).await?;
+        follow_ons::originals_settled(tx, changed.iter()).await?;
     }
     Ok(left)
 }

@@ -155,21 +155,27 @@ async fn write(
     let known = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
     let known: HashSet<&str> = known.iter().map(|row| row.event_id.as_str()).collect();
     let new = events.iter().filter(|event| !known.contains(event.row.event_id.as_str())).cloned().collect();
-    let stored = store(app, &mut tx, workspace, source, new).await?;
-    let rows = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
+    let (mut rows, follow_ons) = store(app, &mut tx, workspace, source, new).await?;
+    let stored = rows.iter().map(|row| row.id).chain(follow_ons).collect();
+    // Leads and sales are as they were stored. The rest is known longer, or was settled after it was stored.
+    let told: HashSet<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
+    let others: Vec<&str> = names.into_iter().filter(|name| !told.contains(name)).collect();
+    if !others.is_empty() {
+        rows.extend(db::events::by_event(&mut *tx, workspace, source.uuid(), &others).await?);
+    }
     tx.commit().await?;
     Ok((stored, rows))
 }
 
 /// Stores events that are new, in the order in which one may build on another: those with a token, those
-/// known by their customer, then follow-ons. Answers the ids stored.
+/// known by their customer, then follow-ons. Answers the leads and sales stored, and the ids of the follow-ons.
 async fn store(
     app: &App,
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     source: SourceId,
     mut events: Vec<Event>,
-) -> Result<HashSet<Uuid>, ApiError> {
+) -> Result<(Vec<Conversion>, Vec<Uuid>), ApiError> {
     flag_duplicate_orders(tx, workspace, source, &mut events).await?;
     let (follow_ons, leading): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.row.r#type.is_follow_on());
     let (by_token, by_customer): (Vec<_>, Vec<_>) = leading.into_iter().partition(|event| event.token.is_some());
@@ -179,8 +185,7 @@ async fn store(
     let by_customer = by_customer.into_iter().map(|event| event.row).collect();
     stored.extend(store_leading(tx, workspace, Method::Customer, by_customer).await?);
     let follow_ons = follow_ons.into_iter().map(|event| event.row).collect();
-    stored.extend(follow_ons::store(tx, workspace, follow_ons).await?);
-    Ok(stored.into_iter().collect())
+    Ok((stored, follow_ons::store(tx, workspace, follow_ons).await?))
 }
 
 /// What a token says by itself: whose click it names, or that it is none of ours. Then nothing else is tried.
@@ -196,13 +201,13 @@ fn with_token(app: &App, workspace: WorkspaceId, event: Event) -> Conversion {
     row
 }
 
-/// Stores leads and sales, and settles the follow-ons that came before them.
+/// Stores leads and sales, and settles the follow-ons that came before them. Answers those that were new.
 async fn store_leading(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     method: Method,
     mut rows: Vec<Conversion>,
-) -> Result<Vec<Uuid>, ApiError> {
+) -> Result<Vec<Conversion>, ApiError> {
     if rows.is_empty() {
         return Ok(vec![]);
     }
@@ -210,10 +215,10 @@ async fn store_leading(
         row.tried = Some(method);
     }
     attribute(tx, workspace, method, &mut rows).await?;
-    let ids = db::events::insert(&mut *tx, &rows).await?;
-    let new: Vec<Conversion> = rows.into_iter().filter(|row| ids.contains(&row.id) && row.status.is_final()).collect();
-    follow_ons::originals_settled(tx, &new).await?;
-    Ok(ids)
+    let ids: HashSet<Uuid> = db::events::insert(&mut *tx, &rows).await?.into_iter().collect();
+    rows.retain(|row| ids.contains(&row.id));
+    follow_ons::originals_settled(tx, rows.iter().filter(|row| row.status.is_final())).await?;
+    Ok(rows)
 }
 
 /// Flags each sale whose order the source has sold before, in the store or earlier in the batch. The orders are locked.

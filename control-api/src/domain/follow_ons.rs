@@ -155,8 +155,11 @@ pub async fn store(
 ///
 /// # Errors
 /// The database's.
-pub async fn originals_settled(tx: &mut PgConnection, originals: &[Conversion]) -> Result<(), ApiError> {
-    for (workspace, originals) in by_workspace(originals.iter()) {
+pub async fn originals_settled(
+    tx: &mut PgConnection,
+    originals: impl Iterator<Item = &Conversion>,
+) -> Result<(), ApiError> {
+    for (workspace, originals) in by_workspace(originals) {
         let events = sorted(originals.iter().map(|one| one.event_id.as_str()));
         let orders = sorted(originals.iter().filter_map(|one| one.order_id.as_deref()));
         let waiting = db::events::waiting_for_originals(&mut *tx, workspace, &events, &orders).await?;

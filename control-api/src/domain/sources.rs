@@ -36,6 +36,8 @@ pub struct Verification {
     pub access: Access,
     /// The secrets that are valid now, newest first; never empty.
     pub secrets: Vec<Secret>,
+    /// Whether its last use was noted a moment ago.
+    pub noted: bool,
 }
 
 /// What verifies the requests of a source; `None` where there is no such source, or it is disabled.
@@ -59,7 +61,10 @@ pub async fn verification(app: &App, source: SourceId) -> Result<Option<Verifica
     }
     match unopened {
         Some(error) if secrets.is_empty() => Err(ApiError::Internal(error.into())),
-        _ => Ok(Some(Verification { workspace: found.workspace, plan: found.plan, access: found.access, secrets })),
+        _ => {
+            let db::sources::Directory { workspace, plan, access, noted, .. } = found;
+            Ok(Some(Verification { workspace, plan, access, secrets, noted }))
+        }
     }
 }
 

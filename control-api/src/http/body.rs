@@ -54,6 +54,22 @@ async fn gather(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     if seen > limit { Err(ApiError::PayloadTooLarge(limit)) } else { Ok(whole.freeze()) }
 }
 
+/// Reads past a body that nobody wants, so that its sender gets to see the answer. Holds none of it.
+pub async fn discard(request: Request, limit: usize) {
+    let mut chunks = request.into_body().into_data_stream();
+    let mut seen = 0_usize;
+    let gone = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            seen = seen.saturating_add(chunk.len());
+            if seen > limit {
+                break;
+            }
+        }
+    };
+    // A body that doesn't come is not waited for: the answer is the same.
+    let _ = tokio::time::timeout(ARRIVAL, gone).await;
+}
+
 /// Whether the headers promise JSON. A missing type is taken as JSON: many clients send none.
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {

@@ -143,7 +143,9 @@ async fn ingest(
     if !body::is_json(&headers) {
         return Err(ApiError::UnsupportedMediaType);
     }
-    if let Err(error) = db::sources::note_use(&app.db, found.workspace, source).await {
+    if !found.noted
+        && let Err(error) = db::sources::note_use(&app.db, found.workspace, source).await
+    {
         tracing::warn!(%error, "noting the use of a source");
     }
     match Sent::read(body::parse_any(&raw)?)? {

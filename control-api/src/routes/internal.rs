@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
     http::Uri,
 };
 use shared::{click::BatchReceipt, query, record::Fill};
@@ -13,7 +13,10 @@ use crate::{
     app::App,
     domain,
     error::ApiError,
-    http::internal::{FromEdge, MAX_INTERNAL},
+    http::{
+        body,
+        internal::{FromEdge, MAX_INTERNAL},
+    },
 };
 
 /// Paths of the internal door.
@@ -24,8 +27,13 @@ pub fn router() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::max(MAX_INTERNAL))
 }
 
-/// Stores a batch of clicks. Repeating it is safe.
-async fn clicks(State(app): State<App>, FromEdge(raw): FromEdge) -> Result<Json<BatchReceipt>, ApiError> {
+/// Stores a batch of clicks. Repeating it is safe. The turn comes before the body, so that bodies can't fill the memory.
+async fn clicks(State(app): State<App>, request: Request) -> Result<Json<BatchReceipt>, ApiError> {
+    let Ok(_turn) = app.batches.try_acquire() else {
+        body::discard(request, MAX_INTERNAL).await;
+        return Err(ApiError::Unavailable("as many batches of clicks are under way as may be".to_owned()));
+    };
+    let FromEdge(raw) = FromEdge::from_request(request, &app).await?;
     domain::clicks::ingest(&app, &raw).await.map(Json)
 }
 

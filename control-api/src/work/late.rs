@@ -67,7 +67,7 @@ async fn step(tx: &mut PgConnection, overlooked: Vec<Conversion>) -> Result<(), 
     let mut left = settle_waiting(tx, Method::Token, tokens).await?;
     left.retain(too_long);
     give_up(tx, &mut left, Reason::ClickNotReceived).await?;
-    follow_ons::originals_settled(tx, &left).await?;
+    follow_ons::originals_settled(tx, left.iter()).await?;
     // These wait for nothing but those, so they end when those do.
     settle_waiting(tx, Method::Customer, customers).await?;
     // So do follow-ons whose original is known; only what has none is given up.

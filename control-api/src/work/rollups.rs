@@ -8,30 +8,51 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
-use crate::{app::App, db};
+use crate::{
+    app::App,
+    db::{self, rollups::Place},
+};
 
 /// The most clicks folded in one transaction, and the fewest that are tried. How many fit into the time that a
-/// transaction may take depends on how many groups they fall into, which only trying tells.
-const MOST: i64 = 16_000;
+/// transaction may take depends on how many groups they fall into, which only trying tells. Many at once are cheap: they
+/// share groups.
+const MOST: i64 = 32_000;
 const FEWEST: i64 = 250;
+/// So many folded clicks leave enough room behind to be swept.
+const SWEPT: i64 = 200_000;
 
 /// Runs until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
-    let mut step = MOST / 4;
+    let mut step = MOST / 8;
     let mut pause = Duration::ZERO;
+    let mut place = Place::default();
+    let mut emptied = 0;
     while rest(&stop, pause).await {
-        pause = match db::rollups::fold(&app.db, step).await {
-            Ok(folded) if folded == step => {
-                step = (step * 2).min(MOST);
-                Duration::ZERO
+        let began_at_start = place == Place::default();
+        pause = match db::rollups::fold_from(&app.db, step, &mut place).await {
+            Ok(folded) => {
+                emptied += folded;
+                if folded == step {
+                    step = (step * 2).min(MOST);
+                    Duration::ZERO
+                } else if began_at_start {
+                    Duration::from_secs(1)
+                } else {
+                    Duration::ZERO
+                }
             }
-            Ok(_) => Duration::from_secs(1),
             Err(error) => {
                 step = (step / 2).max(FEWEST);
                 tracing::warn!(%error, step, "folding rollups failed; trying again with fewer");
                 Duration::from_millis(500)
             }
         };
+        if emptied >= SWEPT {
+            emptied = 0;
+            if let Err(error) = db::rollups::sweep_deltas(&app.db).await {
+                tracing::warn!(%error, "sweeping folded deltas failed; autovacuum will do it");
+            }
+        }
     }
 }
 

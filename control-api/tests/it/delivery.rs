@@ -23,6 +23,19 @@ async fn minted(service: &Service, host: &str, at: Millis, isolate: u64, nth: u6
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn more_batches_than_an_instance_may_hold_are_asked_to_come_again(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let body = json!({"clicks": []}).to_string().into_bytes();
+    let free = u32::try_from(service.app.batches.available_permits()).unwrap();
+    let taken = service.app.batches.acquire_many(free).await.unwrap();
+    let sent_away = service.as_edge(Method::POST, "/internal/v1/clicks", body.clone()).await;
+    assert_eq!(sent_away.headers["retry-after"], "1");
+    sent_away.expect_problem(503, "unavailable");
+    drop(taken);
+    service.as_edge(Method::POST, "/internal/v1/clicks", body).await.expect(200);
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn every_hour_says_what_became_of_its_clicks(pool: PgPool) {
     let service = Service::start(&pool).await;
     let team = service.team().await;

@@ -86,7 +86,11 @@ impl<'a> Centre<'a> {
     }
 
     async fn start(context: &'a Context) -> anyhow::Result<Self> {
-        let binary = cargo::build_released_control_api(context).await?;
+        // Another build of it can be measured as well, to compare with.
+        let binary = match std::env::var_os("NIM_BENCH_CONTROL_API") {
+            Some(binary) => PathBuf::from(binary),
+            None => cargo::build_released_control_api(context).await?,
+        };
         // Those of the checkout, because the data outlives this run.
         let secrets = Secrets::of(context)?;
         let postgres = Postgres::start(context, Purpose::Bench, ports::any_free()?, &secrets.database_password).await?;

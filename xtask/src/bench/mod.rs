@@ -2,12 +2,17 @@
 
 mod centre;
 mod edge;
+mod events;
 mod exports;
 mod figures;
+mod ingest;
+mod instances;
 mod load;
+mod post;
 mod proc;
 mod reports;
 mod soak;
+mod traffic;
 
 use crate::context::Context;
 
@@ -26,6 +31,12 @@ pub(crate) enum Bench {
     Reports(reports::Extent),
     /// A large export
     Exports(exports::Extent),
+    /// Click ingest over HTTP, beside a binary COPY of the same rows
+    Ingest(ingest::Extent),
+    /// Signed events over HTTP, one by one and in batches
+    Events(events::Extent),
+    /// Several instances on one database, of which one is killed every few seconds: nothing is lost, nothing doubled
+    Instances(instances::Extent),
 }
 
 /// Runs one measurement and prints its figures.
@@ -35,5 +46,8 @@ pub(crate) async fn run(context: &Context, what: Bench) -> anyhow::Result<()> {
         Bench::Soak(extent) => soak::run(context, &extent).await,
         Bench::Reports(extent) => reports::run(context, &extent).await,
         Bench::Exports(extent) => exports::run(context, &extent).await,
+        Bench::Ingest(extent) => ingest::run(context, &extent).await,
+        Bench::Events(extent) => events::run(context, &extent).await,
+        Bench::Instances(extent) => instances::run(context, &extent).await,
     }
 }

@@ -211,6 +211,9 @@ pub async fn sold_orders(
 /// # Errors
 /// The database's.
 pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Result<Vec<Uuid>> {
+    if rows.is_empty() {
+        return Ok(vec![]);
+    }
     let rows = serde_json::to_value(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query_scalar!(
         "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
@@ -242,6 +245,10 @@ pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Resul
 /// # Errors
 /// The database's.
 pub async fn settle(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Result<Vec<Uuid>> {
+    // Mostly nothing has waited.
+    if rows.is_empty() {
+        return Ok(vec![]);
+    }
     let rows = serde_json::to_value(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query_scalar!(
         "update conversions c set
