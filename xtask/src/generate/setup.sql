@@ -42,7 +42,7 @@ from (
 ) d;
 create temp table hours as
 select hour, sum(weight) over (order by hour) / sum(weight) over () as upto
-from unnest(array[1, 1, 1, 1, 1, 2, 3, 5, 7, 8, 8, 8, 9, 9, 8, 8, 8, 8, 9, 10, 10, 8, 5, 3]) with ordinality as h (weight, hour);
+from unnest(array[1, 1, 1, 1, 1, 2, 3, 5, 7, 8, 8, 8, 9, 9, 8, 8, 8, 8, 9, 10, 10, 8, 5, 3]::float8[]) with ordinality as h (weight, hour);
 create temp table hour_bounds as select array_agg(upto::float8 order by hour) as upto from hours;
 -- What a click copies of its link.
 create temp table link_facts as

@@ -4,7 +4,9 @@ create temp table sums as
 create temp table numbered as
     select row_number() over (order by id) - 1 as n, c.* from conversions c where status = 'attributed';
 create temp table made as
-    select i, s.have, n.* from sums s, generate_series(0, s.lack - 1) i join numbered n on n.n = i % s.have;
+    select i, s.have, n.* from sums s
+    cross join lateral generate_series(0, s.lack - 1) i
+    join numbered n on n.n = i % s.have;
 alter table made drop column n;
 update made set event_id = event_id || '-' || i, order_id = order_id || '-' || i, customer_id = customer_id || '-' || i,
     original_event_id = original_event_id || '-' || i, original_id = null,
