@@ -6,6 +6,7 @@ pub mod assignments;
 pub mod audit;
 pub mod clicks;
 pub mod conversions;
+mod copy;
 pub mod delivery;
 pub mod domains;
 pub mod events;

@@ -1,0 +1,133 @@
+//! Rows as Postgres' binary COPY reads them: the fastest way into a table.
+//!
+//! COPY knows no `on conflict`: where one row is there already, nothing is stored and the transaction is at its end. What
+//! comes is new nearly always, so that those who use this pay nothing for the rest; that goes in by a statement that finds
+//! out which rows are new.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::time::At;
+
+/// 2000-01-01, where Postgres counts from, in microseconds.
+const EPOCH: i64 = 946_684_800_000_000;
+
+/// Rows of one table, written column by column.
+pub(super) struct Rows(Vec<u8>);
+
+impl Rows {
+    /// None yet, with room for so many bytes.
+    pub(super) fn with_room_for(bytes: usize) -> Self {
+        let mut rows = Vec::with_capacity(bytes);
+        // The signature, no flags, no extension.
+        rows.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
+        rows.extend_from_slice(&[0; 8]);
+        Self(rows)
+    }
+
+    /// Stores them by a `copy … from stdin (format binary)`. False: one of them is there already, and the transaction is
+    /// good for nothing but its end.
+    pub(super) async fn write(mut self, db: &mut PgConnection, copy: &str) -> sqlx::Result<bool> {
+        self.0.extend_from_slice(&(-1_i16).to_be_bytes());
+        let mut writer = db.copy_in_raw(copy).await?;
+        writer.send(self.0).await?;
+        match writer.finish().await {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a row.
+    pub(super) fn columns(&mut self, many: i16) {
+        self.0.extend_from_slice(&many.to_be_bytes());
+    }
+
+    fn length(&mut self, bytes: usize) {
+        // Within what one request may bring, 8 MiB.
+        self.0.extend_from_slice(&i32::try_from(bytes).unwrap_or(i32::MAX).to_be_bytes());
+    }
+
+    fn null(&mut self) {
+        self.0.extend_from_slice(&(-1_i32).to_be_bytes());
+    }
+
+    /// A `bytea`, or anything else by its bytes.
+    pub(super) fn bytes(&mut self, value: &[u8]) {
+        self.length(value.len());
+        self.0.extend_from_slice(value);
+    }
+
+    /// A `text`.
+    pub(super) fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    /// A `text` or NULL.
+    pub(super) fn some(&mut self, value: Option<&str>) {
+        match value {
+            Some(text) => self.text(text),
+            None => self.null(),
+        }
+    }
+
+    /// A `uuid` or NULL.
+    pub(super) fn id(&mut self, value: Option<Uuid>) {
+        match value {
+            Some(id) => self.bytes(id.as_bytes()),
+            None => self.null(),
+        }
+    }
+
+    /// A `bigint` or NULL.
+    pub(super) fn long(&mut self, value: Option<i64>) {
+        match value {
+            Some(number) => self.bytes(&number.to_be_bytes()),
+            None => self.null(),
+        }
+    }
+
+    /// An `integer` or NULL.
+    pub(super) fn int(&mut self, value: Option<i32>) {
+        match value {
+            Some(number) => self.bytes(&number.to_be_bytes()),
+            None => self.null(),
+        }
+    }
+
+    /// A `timestamptz` or NULL.
+    pub(super) fn time(&mut self, value: Option<At>) {
+        self.long(value.map(|at| at.0.timestamp_micros().saturating_sub(EPOCH)));
+    }
+
+    /// A `jsonb`.
+    pub(super) fn json(&mut self, value: &serde_json::Value) {
+        let text = value.to_string();
+        self.length(text.len() + 1);
+        // The format's version.
+        self.0.push(1);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// A `text[]`.
+    pub(super) fn texts(&mut self, values: &[String]) {
+        /// The type of the elements.
+        const TEXT: i32 = 25;
+        let mut array = vec![];
+        // Dimensions; whether there are NULLs.
+        array.extend_from_slice(&i32::from(!values.is_empty()).to_be_bytes());
+        array.extend_from_slice(&0_i32.to_be_bytes());
+        array.extend_from_slice(&TEXT.to_be_bytes());
+        if !values.is_empty() {
+            let many = i32::try_from(values.len()).unwrap_or(i32::MAX);
+            array.extend_from_slice(&many.to_be_bytes());
+            // The first one's number.
+            array.extend_from_slice(&1_i32.to_be_bytes());
+        }
+        for value in values {
+            array.extend_from_slice(&i32::try_from(value.len()).unwrap_or(i32::MAX).to_be_bytes());
+            array.extend_from_slice(value.as_bytes());
+        }
+        self.bytes(&array);
+    }
+}
