@@ -56,9 +56,14 @@ pub async fn sweep_deltas(db: &PgPool) -> sqlx::Result<()> {
 
 async fn try_lock(db: &PgPool) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {
     let mut tx = db.begin().await?;
-    let mine =
-        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "mine!""#, LOCK).fetch_one(&mut *tx).await?;
-    Ok(mine.then_some(tx))
+    // What is folded at once is grouped in memory, rather than in files.
+    let row = sqlx::query!(
+        r#"select pg_try_advisory_xact_lock($1) as "mine!", set_config('work_mem', '64MB', true) as "memory!""#,
+        LOCK
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    Ok(row.mine.then_some(tx))
 }
 
 /// A workspace's clicks of one UTC day, or what the rollups hold of it.

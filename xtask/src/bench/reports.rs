@@ -6,15 +6,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Datelike as _, Days, Months};
 use reqwest::Client;
 use serde_json::Value;
 
 use super::{
     centre::{Centre, Instance, Tenant},
     figures::say,
+    ingest::history,
 };
-use crate::{context::Context, generate::Size, ui::Step};
+use crate::{context::Context, ui::Step};
 
 const TRAFFIC: [&str; 18] = [
     "partner", "program", "link", "country", "region", "source", "referrer", "device", "browser", "os", "trigger",
@@ -53,17 +54,17 @@ pub(crate) struct Extent {
 
 /// Measures and prints.
 pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()> {
-    let start = NaiveDate::from_ymd_opt(2025, 1, 1).context("a date")?;
-    let size =
-        Size { clicks: extent.clicks, partners: 2_000, links: 20_000, days: 365, start, seed: 1, database_url: None };
+    let size = history(extent.clicks);
+    let start = size.start;
     let (centre, tenant) = Centre::generated(context, &size).await?;
     let instance = centre.instance("reports", &[]).await?;
     let asker = Asker { http: Client::builder().no_proxy().build()?, instance, tenant };
 
-    let november = start + Months::new(10);
-    let across = november - Days::new(15);
+    // A month that is whole, late in the history, where the traffic has grown.
+    let month = (start + Months::new(10)).with_day(1).context("a first day")?;
+    let across = month - Days::new(15);
     let ranges = [
-        ("a month", november, november + Months::new(1), 30.0),
+        ("a month", month, month + Months::new(1), 30.0),
         ("30 days across months", across, across + Days::new(30), 30.0),
         ("12 months", start, start + Months::new(12), 150.0),
     ];
