@@ -69,8 +69,7 @@ impl App {
     /// What could not be reached or read, in words.
     pub async fn connect(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
         let options = connect_options(&config.database_url).context("DATABASE_URL")?;
-        let millis = WRITE_TIMEOUT.as_millis().to_string();
-        let db = PgPoolOptions::new()
+        let db = pool(Some(WRITE_TIMEOUT))
             .max_connections(config.database_connections)
             .acquire_timeout(Duration::from_secs(5))
             .test_before_acquire(false)
@@ -83,10 +82,10 @@ impl App {
                     Ok(true)
                 })
             })
-            .connect_with(options.clone().options([("transaction_timeout", millis.as_str())]))
+            .connect_with(options.clone())
             .await
             .context("connecting to Postgres (DATABASE_URL)")?;
-        let reads = PgPoolOptions::new()
+        let reads = pool(None)
             .max_connections((config.database_connections / 2).max(2))
             .acquire_timeout(Duration::from_secs(10))
             .connect_with(options)
@@ -95,7 +94,7 @@ impl App {
         // Lazily: a replica that is away keeps nobody from starting.
         let replica = match &config.database_read_url {
             Some(url) => {
-                let pool = PgPoolOptions::new()
+                let pool = pool(None)
                     .max_connections((config.database_connections / 2).max(2))
                     .acquire_timeout(Duration::from_secs(2));
                 Some(pool.connect_lazy_with(connect_options(url).context("DATABASE_READ_URL")?))
@@ -115,14 +114,34 @@ impl App {
     }
 }
 
-/// How every connection of the service is made. Compiling a statement before running it (`jit`) takes longer than any of
-/// ours.
+/// A pool whose connections reckon in UTC, end transactions that take longer than a bound, and compile no statement before
+/// running it (`jit`), which takes longer than any of ours. They are told so by a statement: poolers between us and Postgres
+/// pass no start-up options on.
+#[must_use]
+pub fn pool(bound: Option<Duration>) -> PgPoolOptions {
+    let bound = bound.map_or(0, |bound| bound.as_millis()).to_string();
+    PgPoolOptions::new().after_connect(move |connection, _| {
+        let bound = bound.clone();
+        Box::pin(async move {
+            sqlx::query!(
+                "select set_config('timezone', 'UTC', false) as zone, set_config('jit', 'off', false) as jit,
+                 set_config('transaction_timeout', $1, false) as bound",
+                bound
+            )
+            .fetch_one(connection)
+            .await?;
+            Ok(())
+        })
+    })
+}
+
+/// Whom every connection of the service is made to.
 ///
 /// # Errors
 /// Where the URL is none.
 pub fn connect_options(url: &str) -> anyhow::Result<PgConnectOptions> {
     let options: PgConnectOptions = url.parse().context("must be a postgres:// URL")?;
-    Ok(options.application_name("nimriz-control-api").options([("timezone", "UTC"), ("jit", "off")]))
+    Ok(options.application_name("nimriz-control-api"))
 }
 
 /// Opens the storage that `NIM_EXPORT_URL` names. What its cloud wants to know comes from the variables that every tool

@@ -101,7 +101,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Rollups { action, workspace, database_url } => {
             telemetry::start(cli.log_format);
             let options = control_api::app::connect_options(&database_url).context("DATABASE_URL")?;
-            let pool = sqlx::PgPool::connect_with(options).await.context("connecting to Postgres (DATABASE_URL)")?;
+            let pool = control_api::app::pool(None).connect_with(options).await;
+            let pool = pool.context("connecting to Postgres (DATABASE_URL)")?;
             control_api::work::rollups::check(&pool, action, workspace).await
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.
