@@ -88,12 +88,21 @@ pub(crate) async fn build_released_control_api(context: &Context) -> anyhow::Res
 
 /// Compiles the edge worker and returns the path of its raw wasm module.
 pub(crate) async fn build_wasm(context: &Context) -> anyhow::Result<PathBuf> {
-    let arguments = ["--package", "edge-worker", "--target", WASM_TARGET, "--profile", "wasm"];
-    let artifacts = build(context, &arguments).await?;
+    wasm(context, &["--lib"], "edge_worker.wasm").await
+}
+
+/// Compiles one of the edge worker's examples in the same way.
+pub(crate) async fn build_wasm_example(context: &Context, name: &str) -> anyhow::Result<PathBuf> {
+    wasm(context, &["--example", name], &format!("{name}.wasm")).await
+}
+
+async fn wasm(context: &Context, what: &[&str], module: &str) -> anyhow::Result<PathBuf> {
+    let common = ["--package", "edge-worker", "--target", WASM_TARGET, "--profile", "wasm"];
+    let artifacts = build(context, &[&common, what].concat()).await?;
     let mut files = artifacts.into_iter().flat_map(|artifact| artifact.files);
     files
-        .find(|file| file.file_name().is_some_and(|name| name == "edge_worker.wasm"))
-        .context("the build of edge-worker produced no wasm module")
+        .find(|file| file.file_name().is_some_and(|name| name == module))
+        .with_context(|| format!("the build of edge-worker produced no {module}"))
 }
 
 /// Makes sure that the wasm target is installed. rustup reads it from `rust-toolchain.toml` by itself; a

@@ -75,10 +75,8 @@ async fn assemble(context: &Context, tools: &Tools, raw: &Path, output: &Path) -
     fs::write(&script, text.replace("import source ", "import ").replace("./index_bg.wasm", "./worker.wasm"))?;
 
     let module = output.join("worker.wasm");
-    let mut optimise = tools.command(context, context.npm_command("wasm-opt"));
-    optimise.arg(glue.join("index_bg.wasm")).arg("-o").arg(&module).arg("-O3").args(FEATURES);
-    process::output(optimise).await?;
-    fs::remove_file(glue.join("index_bg.wasm"))?;
+    fs::rename(glue.join("index_bg.wasm"), &module)?;
+    optimise(context, tools, &module).await?;
 
     let mut bundle = tools.command(context, context.npm_command("esbuild"));
     bundle
@@ -87,6 +85,14 @@ async fn assemble(context: &Context, tools: &Tools, raw: &Path, output: &Path) -
     bundle.args(["--bundle", "--minify", "--format=esm", "--target=es2024", "--log-level=warning"]);
     bundle.args(["--external:cloudflare:*", "--external:./worker.wasm"]);
     process::output(bundle).await?;
+    Ok(())
+}
+
+/// Optimises a module in its place.
+pub(crate) async fn optimise(context: &Context, tools: &Tools, module: &Path) -> anyhow::Result<()> {
+    let mut optimise = tools.command(context, context.npm_command("wasm-opt"));
+    optimise.arg(module).arg("-o").arg(module).arg("-O3").args(FEATURES);
+    process::output(optimise).await?;
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 //! Each worker runs in a workerd of its own. Its queue forgets, its store and its centre answer from memory. Ratios are
 //! worth more than rates: those depend on the machine, and the load generator runs on it too.
 
+mod agents;
+mod inspect;
 mod link;
 mod memory;
 mod paths;
@@ -30,6 +32,8 @@ pub(crate) enum Part {
     Start,
     /// Memory over a million requests to 100,000 links (5 minutes)
     Memory,
+    /// Time to tell what kind of client it is, by agent (10 s)
+    Agents,
     /// Where a redirect spends its time, by the runtime's own profiler (20 s)
     Profile,
 }
@@ -45,7 +49,8 @@ pub(crate) async fn run(context: &Context, parts: &[Part]) -> anyhow::Result<()>
             Part::Rates => rates::run(context).await?,
             Part::Paths => paths::run(context).await?,
             Part::Start => start::run(context).await?,
-            Part::Memory => memory::run(context).await?,
+            Part::Memory => memory::run(context, &tools).await?,
+            Part::Agents => agents::run(context, &tools).await?,
             Part::Profile => profile::run(context, &tools).await?,
         }
     }

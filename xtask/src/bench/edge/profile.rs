@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    inspect::Inspector,
     link,
     runtime::{Runtime, Subject},
 };
@@ -10,7 +11,6 @@ use crate::{
     bench::load::{self, Until},
     context::Context,
     node::Tools,
-    process,
 };
 
 const CONNECTIONS: usize = 32;
@@ -19,17 +19,13 @@ const TIME: Duration = Duration::from_secs(6);
 pub(super) async fn run(context: &Context, tools: &Tools) -> anyhow::Result<()> {
     for subject in [Subject::Constant, Subject::Queue, Subject::Ours, Subject::OursAlone, Subject::PlainAlone] {
         let prepared = Runtime::prepare(context, subject)?.with_inspector()?;
-        let inspector = prepared.inspector();
+        let inspector = Inspector::of(context, tools, &prepared);
         let runtime = prepared.start().await?;
         let request = link::request("hot");
         load::run(runtime.port(), CONNECTIONS, Until::Time(TIME / 3), link::REDIRECT, |_| &request).await?;
 
-        let script = context.state("bench/profile.mjs")?;
-        std::fs::write(&script, include_str!("profile.mjs"))?;
-        let mut reader = tools.command(context, tools.node());
-        reader.arg(&script).arg(inspector.to_string()).arg((TIME / 2).as_millis().to_string());
         let load = load::run(runtime.port(), CONNECTIONS, Until::Time(TIME), link::REDIRECT, |_| &request);
-        let (load, figures) = tokio::try_join!(load, process::output(reader))?;
+        let (load, figures) = tokio::try_join!(load, inspector.profile((TIME / 2).as_millis()))?;
         println!("{subject:?}, {:.0} req/s under the profiler\n{figures}", load.rate());
     }
     Ok(())
