@@ -103,7 +103,8 @@ async fn main() -> anyhow::Result<()> {
             let options = control_api::app::connect_options(&database_url).context("DATABASE_URL")?;
             let pool = control_api::app::pool(None).connect_with(options).await;
             let pool = pool.context("connecting to Postgres (DATABASE_URL)")?;
-            control_api::work::rollups::check(&pool, action, workspace).await
+            let now = control_api::time::Ambient::system().now();
+            control_api::work::rollups::check(&pool, action, workspace, now).await
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.
         Command::Openapi => {

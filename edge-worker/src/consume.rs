@@ -13,9 +13,9 @@ use crate::{
 
 /// The longest delay before a retry, in seconds. The queue's limit of 100 retries then spans 15 hours.
 const MAX_DELAY: u32 = 600;
-/// The delay of what comes from a dead-letter queue, in seconds: its 100 retries outlast the four days that Cloudflare
-/// keeps messages unless told otherwise.
-const LAST_DELAY: u32 = 3_600;
+/// The delay of what comes from a dead-letter queue, in seconds: for a day by the hour, then every four hours. Its 100
+/// retries span the 14 days that a queue keeps a message at most; a click is too late a day after that anyway.
+const LAST_DELAYS: [u32; 2] = [3_600, 14_400];
 /// How often a message is tried that the centre refuses alone.
 const PATIENCE: u32 = 5;
 /// How long one request may take, in milliseconds. Nobody waits for it.
@@ -72,7 +72,7 @@ pub(crate) fn postpone(messages: &[&Message], queue: &str, why: &str) {
 /// The seconds to wait after this many attempts: 1, 2, 4, and so on.
 fn delay(queue: &str, attempts: u32) -> u32 {
     if queue.ends_with("-dlq") {
-        return LAST_DELAY;
+        return LAST_DELAYS[usize::from(attempts > 24)];
     }
     1_u32.checked_shl(attempts.saturating_sub(1)).filter(|delay| *delay < MAX_DELAY).unwrap_or(MAX_DELAY)
 }
@@ -88,6 +88,9 @@ mod tests {
         {
             assert_eq!(delay("nimriz-clicks-1", attempts), seconds, "{attempts}");
         }
-        assert_eq!(delay("nimriz-clicks-dlq", 1), LAST_DELAY);
+        let last: Vec<u32> = (1..=100).map(|attempts| delay("nimriz-clicks-dlq", attempts)).collect();
+        assert_eq!((last[0], last[23], last[24]), (3_600, 3_600, 14_400));
+        let days = last.iter().sum::<u32>() / 86_400;
+        assert_eq!(days, 13, "less than a queue keeps them, or they would go unseen");
     }
 }

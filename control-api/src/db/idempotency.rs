@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shared::id::WorkspaceId;
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
 /// The answers of a workspace that hold a text, such as an id: their keys, and the answers.
 ///
@@ -37,4 +37,24 @@ pub async fn redact(db: impl PgExecutor<'_>, workspace: WorkspaceId, key: &str, 
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Forgets answers that are a day old, so many at a time.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_old(db: &PgPool, step: i64) -> sqlx::Result<()> {
+    loop {
+        let gone = sqlx::query!(
+            "delete from idempotency_keys where ctid = any(array(
+                select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit $1
+             ))",
+            step,
+        )
+        .execute(db)
+        .await?;
+        if gone.rows_affected() < step.unsigned_abs() {
+            return Ok(());
+        }
+    }
 }

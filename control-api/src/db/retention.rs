@@ -1,9 +1,38 @@
 //! Letting go of old clicks: by workspace where it asks for it, by partition where nobody keeps anything in one.
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::time::At;
+
+/// The right to look after the database, which one instance has at a time. It ends with its connection, so a crash gives it
+/// back.
+pub struct Turn(PgConnection);
+
+impl Turn {
+    const LOCK: i64 = 0x6e69_6d75_706b_6565;
+
+    /// Takes it, unless another instance has it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn take(db: &PgPool) -> sqlx::Result<Option<Self>> {
+        let mut connection = db.acquire().await?.detach();
+        let mine = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "mine!""#, Self::LOCK)
+            .fetch_one(&mut connection)
+            .await?;
+        Ok(mine.then_some(Self(connection)))
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn end(mut self) -> sqlx::Result<()> {
+        sqlx::query!("select pg_advisory_unlock($1)", Self::LOCK).fetch_one(&mut self.0).await?;
+        self.0.close().await
+    }
+}
 
 /// Moves forward the moment before which each workspace's clicks may be gone, and answers those that have one.
 ///
@@ -56,9 +85,9 @@ pub async fn prune(db: &PgPool, workspace: Uuid, before: At, limit: i64) -> sqlx
 /// The database's.
 pub async fn drop_partitions(db: &PgPool, before: At) -> sqlx::Result<Vec<String>> {
     let old = sqlx::query!(
-        r#"select c.relname as "name!", i.inhdetachpending as "half_done!"
-        from pg_inherits i join pg_class c on c.oid = i.inhrelid
-        where i.inhparent = 'clicks'::regclass
+        r#"select c.relname as "name!", i.inhdetachpending as "half_done"
+        from pg_class c left join pg_inherits i on i.inhrelid = c.oid
+        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relname ~ '^clicks_[0-9]{6}$'
             and to_timestamp(substr(c.relname, 8), 'YYYYMM') + interval '1 month' <= $1::timestamptz
         order by 1"#,
         before.0
@@ -69,7 +98,7 @@ pub async fn drop_partitions(db: &PgPool, before: At) -> sqlx::Result<Vec<String
     for partition in old {
         // Names are `clicks_` and digits: the filter above has read them as a date.
         let name = partition.name;
-        if !partition.half_done {
+        if partition.half_done == Some(false) {
             let kept = format!(
                 "select exists (
                     select 1 from workspaces w
@@ -84,8 +113,11 @@ pub async fn drop_partitions(db: &PgPool, before: At) -> sqlx::Result<Vec<String
                 continue;
             }
         }
-        let how = if partition.half_done { "finalize" } else { "concurrently" };
-        sqlx::raw_sql(AssertSqlSafe(format!("alter table clicks detach partition {name} {how}"))).execute(db).await?;
+        // None: a process was killed between detaching it and dropping it.
+        if let Some(half_done) = partition.half_done {
+            let how = if half_done { "finalize" } else { "concurrently" };
+            sqlx::raw_sql(AssertSqlSafe(format!("alter table clicks detach partition {name} {how}"))).execute(db).await?;
+        }
         sqlx::raw_sql(AssertSqlSafe(format!("drop table {name}"))).execute(db).await?;
         dropped.push(name);
     }

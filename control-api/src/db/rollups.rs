@@ -24,24 +24,26 @@ impl Default for Place {
     }
 }
 
-/// Folds at most `limit` clicks into the rollups, in one transaction, and answers how many.
+/// Folds at most `limit` clicks into the rollups, in one transaction, and answers how many; none while another instance
+/// folds.
 ///
 /// # Errors
 /// The database's.
 pub async fn fold(db: &PgPool, limit: i64) -> sqlx::Result<i64> {
-    fold_from(db, limit, &mut Place::default()).await
+    Ok(fold_from(db, limit, &mut Place::default()).await?.unwrap_or_default())
 }
 
 /// As [`fold`], from a place on. Fewer than `limit` mean that there were no more behind it; it is at the beginning then.
+/// `None` while another instance folds.
 ///
 /// # Errors
 /// The database's.
-pub async fn fold_from(db: &PgPool, limit: i64, place: &mut Place) -> sqlx::Result<i64> {
-    let Some(mut tx) = try_lock(db).await? else { return Ok(0) };
+pub async fn fold_from(db: &PgPool, limit: i64, place: &mut Place) -> sqlx::Result<Option<i64>> {
+    let Some(mut tx) = try_lock(db).await? else { return Ok(None) };
     let done = sqlx::query_file!("src/db/rollups/fold.sql", limit, place.0).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     *place = done.place.filter(|_| done.folded == limit).map(Place).unwrap_or_default();
-    Ok(done.folded)
+    Ok(Some(done.folded))
 }
 
 /// Gives the room of folded deltas back to those that come. Autovacuum would, but looks once a minute: by then reports,
@@ -125,15 +127,18 @@ pub async fn verify(db: &PgPool, day: Day) -> sqlx::Result<i64> {
     sqlx::query_file_scalar!("src/db/rollups/verify.sql", day.workspace, day.start.0).fetch_one(db).await
 }
 
-/// Counts a day's clicks again, while ingest and reports go on, and answers how many rows were wrong.
+/// Counts a day's clicks again, while ingest and reports go on, and answers how many rows were wrong. Of a day that began
+/// before `trimmed_before`, `source` and `referrer` get as many values as [`trim`] leaves them.
 ///
 /// # Errors
 /// The database's.
-pub async fn rebuild(db: &PgPool, day: Day) -> sqlx::Result<i64> {
+pub async fn rebuild(db: &PgPool, day: Day, trimmed_before: At) -> sqlx::Result<i64> {
     let mut tx = db.begin().await?;
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
-    let changed =
-        sqlx::query_file_scalar!("src/db/rollups/rebuild.sql", day.workspace, day.start.0).fetch_one(&mut *tx).await?;
+    let kept = if day.start < trimmed_before { KEPT_VALUES } else { i64::MAX };
+    let changed = sqlx::query_file_scalar!("src/db/rollups/rebuild.sql", day.workspace, day.start.0, kept)
+        .fetch_one(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(changed)
 }

@@ -8,7 +8,7 @@ use shared::{
     Millis,
     click::{Batch, BatchReceipt, Click, Dropped, MAX_AGE_MILLIS, MAX_AHEAD_MILLIS, MAX_BATCH, Rejected, unreadable},
 };
-use uuid::Uuid;
+use uuid::{Uuid, Variant};
 
 use super::attribution;
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
     },
     error::{ATTEMPTS, ApiError},
 };
+
+/// Bytes of a text by which rollups group clicks. The worker's own bounds lie below.
+const MAX_KEY: usize = 1_000;
 
 /// A click that is refused for good.
 #[derive(Clone)]
@@ -154,7 +157,9 @@ fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
     let malformed = || Refused { key: unreadable(text), workspace: None, reason: Rejected::Malformed };
     let click: Click<'_> = serde_json::from_str(text).map_err(|_| malformed())?;
     let age = now.since(click.id.time());
-    let reason = if click.id.uuid().get_version_num() != 7 {
+    // The database reads the time of no other id.
+    let has_time = click.id.uuid().get_version_num() == 7 && click.id.uuid().get_variant() == Variant::RFC4122;
+    let reason = if !has_time || is_overlong(&click) {
         return Err(malformed());
     } else if age > MAX_AGE_MILLIS {
         Rejected::TooLate
@@ -164,6 +169,14 @@ fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
         return Ok(click);
     };
     Err(Refused { key: click.id.uuid(), workspace: Some(click.workspace.uuid()), reason })
+}
+
+/// Whether a text is longer than the worker writes any, and than a key of the rollups may be: one such row would hold up
+/// the folding of all others.
+fn is_overlong(click: &Click<'_>) -> bool {
+    let campaign = click.utm.campaign.as_deref();
+    let texts = [&click.source, &click.referrer_host, &click.country, &click.region].map(Option::as_deref);
+    texts.into_iter().chain([campaign, Some(&*click.domain)]).flatten().any(|text| text.len() > MAX_KEY)
 }
 
 async fn reject(tx: &mut sqlx::PgConnection, refused: &[Refused]) -> Result<BTreeMap<String, u64>, ApiError> {

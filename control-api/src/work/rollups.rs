@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use shared::id::WorkspaceId;
+use shared::{Millis, id::WorkspaceId};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::rest;
+use super::{rest, upkeep::trimmed_before};
 use crate::{
     app::App,
     db::{self, rollups::Place},
@@ -30,7 +30,12 @@ pub async fn run(app: App, stop: CancellationToken) {
     while rest(&stop, pause).await {
         let began_at_start = place == Place::default();
         pause = match db::rollups::fold_from(&app.db, step, &mut place).await {
-            Ok(folded) => {
+            // Another instance folds. Should it stop, the next look begins where its deltas may lie: anywhere.
+            Ok(None) => {
+                place = Place::default();
+                Duration::from_secs(1)
+            }
+            Ok(Some(folded)) => {
                 emptied += folded;
                 if folded == step {
                     step = (step * 2).min(MOST);
@@ -70,14 +75,15 @@ pub enum Check {
 ///
 /// # Errors
 /// The database's, or that rollups differ.
-pub async fn check(db: &PgPool, check: Check, workspace: Option<WorkspaceId>) -> anyhow::Result<()> {
+pub async fn check(db: &PgPool, check: Check, workspace: Option<WorkspaceId>, now: Millis) -> anyhow::Result<()> {
     let days = db::rollups::days(db, workspace.map(shared::Id::uuid)).await?;
+    let trimmed_before = trimmed_before(now);
     let mut wrong = 0_usize;
     let mut rest = days.iter().copied().peekable();
     while let Some(day) = rest.next() {
         let mut places = match check {
             Check::Verify => db::rollups::verify(db, day).await?,
-            Check::Rebuild => db::rollups::rebuild(db, day).await?,
+            Check::Rebuild => db::rollups::rebuild(db, day, trimmed_before).await?,
         };
         // Days come in order: after its last one, a month is added up.
         if rest.peek().map(|next| next.month()) != Some(day.month()) {

@@ -18,13 +18,18 @@ const OLD_DAYS: i64 = 60;
 /// Clicks deleted at a time: far less than a transaction has time for.
 const STEP: i64 = 5_000;
 
+/// Days that began before this have been trimmed, or are about to be.
+pub(super) fn trimmed_before(now: Millis) -> At {
+    At::from_millis(now.plus(-Millis::DAY))
+}
+
 /// Runs until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
     let mut pause = Duration::from_secs(60);
     while rest(&stop, pause).await {
         pause = Duration::from_secs(3_600);
         app.limits.forget_idle();
-        if let Err(error) = once(&app).await {
+        if let Err(error) = until(&app, &stop).await {
             tracing::warn!(%error, "upkeep failed; trying again in an hour");
         }
     }
@@ -33,27 +38,63 @@ pub async fn run(app: App, stop: CancellationToken) {
 /// Does all of it once.
 ///
 /// # Errors
-/// The database's.
+/// As [`until`].
 pub async fn once(app: &App) -> sqlx::Result<()> {
-    let mut connection = app.db.acquire().await?;
-    let days_from_now = |days: i64| At::from_millis(app.ambient.now().plus(days * Millis::DAY));
+    until(app, &CancellationToken::new()).await
+}
+
+/// Does all of it once; nothing where another instance is at it. What fails holds up nothing else. Ends early on `stop`.
+///
+/// # Errors
+/// The database's, by the first step that failed.
+async fn until(app: &App, stop: &CancellationToken) -> sqlx::Result<()> {
+    let Some(turn) = db::retention::Turn::take(&app.reads).await? else { return Ok(()) };
+    let done = [
+        ("partitions", partitions(app).await),
+        ("idempotency keys", db::idempotency::forget_old(&app.db, STEP).await),
+        ("counts of minted clicks", db::delivery::compact(&app.db).await),
+        ("trimming of rollups", trim(app).await),
+        ("retention", retention(app, stop).await),
+    ];
+    let mut first = turn.end().await;
+    for (step, outcome) in done {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, step, "a step of upkeep failed");
+            first = first.and(Err(error));
+        }
+    }
+    first
+}
+
+fn days_from_now(app: &App, days: i64) -> At {
+    At::from_millis(app.ambient.now().plus(days * Millis::DAY))
+}
+
+async fn partitions(app: &App) -> sqlx::Result<()> {
     // Every 10 days hits every month.
     for days in (-20..=AHEAD_DAYS).step_by(10) {
-        db::clicks::ensure_partition(&mut connection, days_from_now(days)).await?;
+        db::clicks::ensure_partition(&mut *app.db.acquire().await?, days_from_now(app, days)).await?;
     }
-    sqlx::query!("delete from idempotency_keys where created_at < now() - interval '24 hours'")
-        .execute(&mut *connection)
-        .await?;
-    db::delivery::compact(&mut *connection).await?;
-    drop(connection);
+    Ok(())
+}
 
-    let trimmed = db::rollups::trim(&app.db, days_from_now(-SETTLED_DAYS), days_from_now(-1)).await?;
-    let pruned_before = db::retention::announce(&app.db, days_from_now(0)).await?;
+async fn trim(app: &App) -> sqlx::Result<()> {
+    // A day with very many values takes longer than a request's transaction may.
+    let trimmed =
+        db::rollups::trim(&app.reads, days_from_now(app, -SETTLED_DAYS), trimmed_before(app.ambient.now())).await?;
+    if trimmed > 0 {
+        tracing::info!(trimmed, "days of rollups trimmed");
+    }
+    Ok(())
+}
+
+async fn retention(app: &App, stop: &CancellationToken) -> sqlx::Result<()> {
+    let pruned_before = db::retention::announce(&app.db, days_from_now(app, 0)).await?;
     // Whole partitions first: what goes with them need not be deleted row by row.
-    let dropped = db::retention::drop_partitions(&app.reads, days_from_now(-OLD_DAYS)).await?;
+    let dropped = db::retention::drop_partitions(&app.reads, days_from_now(app, -OLD_DAYS)).await?;
     let mut pruned = 0;
     for (workspace, before) in pruned_before {
-        loop {
+        while !stop.is_cancelled() {
             let gone = db::retention::prune(&app.db, workspace, before, STEP).await?;
             pruned += gone;
             if gone == 0 {
@@ -61,8 +102,8 @@ pub async fn once(app: &App) -> sqlx::Result<()> {
             }
         }
     }
-    if trimmed > 0 || pruned > 0 || !dropped.is_empty() {
-        tracing::info!(trimmed, pruned, ?dropped, "upkeep");
+    if pruned > 0 || !dropped.is_empty() {
+        tracing::info!(pruned, ?dropped, "clicks that nobody keeps are gone");
     }
     Ok(())
 }

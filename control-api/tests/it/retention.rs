@@ -57,3 +57,40 @@ async fn a_report_that_counts_clicks_says_which_are_gone(pool: PgPool) {
     // Clicks have no such groups, so none are counted.
     assert!(!codes("conversions", -400, &format!("&group_by=currency&domain={host}")).await);
 }
+
+/// Months come and go beside open transactions that read clicks and write them.
+#[sqlx::test(migrations = "../migrations")]
+async fn partitions_are_made_and_let_go_beside_readers_and_writers(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let exists = async |name: &str| -> bool {
+        sqlx::query_scalar("select to_regclass($1) is not null").bind(name).fetch_one(&pool).await.unwrap()
+    };
+    let mut reader = pool.begin().await.unwrap();
+    sqlx::query("select count(*) from clicks").execute(&mut *reader).await.unwrap();
+    // A reader doesn't hold up a new month.
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::query("set lock_timeout = '2s'").execute(&mut *connection).await.unwrap();
+    sqlx::query("select ensure_click_partition('2031-05-01')").execute(&mut *connection).await.unwrap();
+    assert!(exists("clicks_203105").await);
+    reader.rollback().await.unwrap();
+
+    // What was detached, but not dropped, because its process was killed, goes as well.
+    sqlx::query("select ensure_click_partition('2020-01-15'), ensure_click_partition('2020-02-15')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::raw_sql("alter table clicks detach partition clicks_202001").execute(&pool).await.unwrap();
+    let before = At::from_millis(service.now().plus(-60 * Millis::DAY));
+    let dropped = db::retention::drop_partitions(&pool, before).await.unwrap();
+    assert_eq!(dropped, ["clicks_202001", "clicks_202002"]);
+    assert!(!exists("clicks_202001").await && !exists("clicks_202002").await);
+}
+
+/// One instance looks after the database at a time, and another does when that one is gone.
+#[sqlx::test(migrations = "../migrations")]
+async fn instances_take_turns_at_upkeep(pool: PgPool) {
+    let turn = db::retention::Turn::take(&pool).await.unwrap().unwrap();
+    assert!(db::retention::Turn::take(&pool).await.unwrap().is_none());
+    turn.end().await.unwrap();
+    assert!(db::retention::Turn::take(&pool).await.unwrap().is_some());
+}

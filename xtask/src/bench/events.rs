@@ -1,7 +1,7 @@
 //! Signed conversion events over HTTP, one by one and in batches: leads that bring a token, sales with an order and a
 //! known customer, and refunds.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use chrono::Utc;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -61,14 +61,17 @@ async fn measure(centre: &Centre<'_>, instance: &Instance, tenant: &Tenant, exte
     post::all(instance.port, extent.senders, &posts).await?;
     let clicks = clicks.worth_a_token();
     ingest::folded(&sql).await?;
+    let stored = async || anyhow::Ok(sql.query_one("select count(*) from conversions where recorded_at >= current_date", &[]).await?.get::<_, i64>(0));
     for (size, target) in [(1, "target >= 2,000"), (100, ""), (1_000, "target >= 15,000")] {
         let many = if size == 1 { extent.events / 5 } else { extent.events };
         let mut rates = vec![];
         for round in 0..extent.rounds {
             let requests = shop.requests(&clicks, many, size);
+            let held = stored().await?;
             let before = Used::now(centre, instance)?;
             let sent = post::all(instance.port, extent.senders, &requests).await?;
             let used = Used::now(centre, instance)?.since(before, many);
+            ensure!(stored().await? - held == i64::try_from(many)?, "not every event was stored");
             let rate = rate(many as u64, sent.elapsed);
             println!(
                 "  batches of {size:>5}, round {round}: {rate:>7.0} events/s; {:.1} ms p50, {:.1} ms p99; {used}; asked to \

@@ -139,6 +139,7 @@ async fn measure(centre: &Centre<'_>, instance: &Instance, tenant: &Tenant, exte
     let warm = requests(&traffic.clicks(20_000, 40_000), 1_000, &ring);
     post::all(instance.port, extent.senders, &warm).await?;
     folded(&sql).await?;
+    let stored = async || anyhow::Ok(sql.query_one("select count(*) from clicks where recorded_at >= current_date", &[]).await?.get::<_, i64>(0));
     let mut ceilings = vec![];
     let mut thousands = vec![];
     for size in [1_000, 100] {
@@ -149,6 +150,7 @@ async fn measure(centre: &Centre<'_>, instance: &Instance, tenant: &Tenant, exte
                 ceilings.push(ceiling(&sql, clicks.rows(), extent.clicks).await?);
             }
             let requests = requests(&clicks, size, &ring);
+            let held = stored().await?;
             let before = Used::now(centre, instance)?;
             let sent = post::all(instance.port, extent.senders, &requests).await?;
             let began = Instant::now();
@@ -157,6 +159,8 @@ async fn measure(centre: &Centre<'_>, instance: &Instance, tenant: &Tenant, exte
             let lag = began.elapsed();
             let after = Used::now(centre, instance)?;
             let many = extent.clicks as u64;
+            // An answer of 200 may refuse what it was sent.
+            ensure!(stored().await? - held == i64::try_from(many)?, "not every click was stored");
             answered.push(rate(many, sent.elapsed));
             sustained.push(rate(many, sent.elapsed + lag));
             println!(

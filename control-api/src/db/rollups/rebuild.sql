@@ -1,14 +1,19 @@
--- Makes one day's rollups say what its clicks say. One statement, so one snapshot: deltas that it sees are of clicks
+-- Makes one day's rollups say what its clicks say, trimmed where the day is one that trimming has been at; nothing where
+-- clicks of it are gone by now. One statement, so one snapshot: deltas that it sees are of clicks
 -- that it counts, and go; a click that is stored meanwhile keeps its delta. Only what differs is written, and the month
 -- follows by as much as its day has changed, so that it is their sum all the while.
-with must as materialized (
-    select * from click_rollups_of_day($1, $2)
+with whole as materialized (
+    select clicks_are_whole($1, $2) as day
+), must as materialized (
+    select r.* from whole cross join lateral kept_click_rollups_of_day($1, $2, $3) r where whole.day
 ), folded as (
     delete from click_deltas
     where workspace_id = $1 and click_id >= uuid_at($2) and click_id < uuid_at($2 + interval '1 day')
+        and (select day from whole)
 ), gone as (
     delete from click_rollups r
     where r.workspace_id = $1 and r.grain <> 'month' and r.bucket >= $2 and r.bucket < $2 + interval '1 day'
+        and (select day from whole)
         and not exists (
             select from must m
             where m.dimension = r.dimension and m.grain = r.grain and m.bucket = r.bucket and m.key = r.key
