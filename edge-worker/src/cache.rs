@@ -3,7 +3,10 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use shared::{Millis, record::Versioned};
+use shared::{
+    Millis,
+    record::{DomainRecord, LinkRecord, Versioned},
+};
 
 /// How long a record is served without asking the next tier, in milliseconds.
 const FRESH: i64 = 10 * Millis::SECOND;
@@ -17,8 +20,31 @@ const RETRY: i64 = Millis::SECOND;
 /// How long a key is taken for absent.
 const ABSENT: i64 = 10 * Millis::SECOND;
 
+/// What a record takes of a memory's bound.
+pub(crate) trait Room {
+    /// At least 1; as many as it has times [`ROOM`] bytes, roughly.
+    fn rooms(&self) -> usize;
+}
+
+/// Bytes of what an ordinary link takes with its key.
+const ROOM: usize = 2_000;
+
+impl Room for LinkRecord {
+    fn rooms(&self) -> usize {
+        let variants: usize = self.variants.iter().map(|variant| 200 + variant.target.url.len()).sum();
+        1 + (self.target.url.len() + self.expired_url.as_ref().map_or(0, String::len) + variants) / ROOM
+    }
+}
+
+impl Room for DomainRecord {
+    fn rooms(&self) -> usize {
+        1
+    }
+}
+
 struct Entry<T> {
     stored: Rc<Versioned<T>>,
+    rooms: usize,
     fresh_until: Millis,
     claimed_until: Millis,
 }
@@ -31,13 +57,15 @@ struct Entry<T> {
 pub(crate) struct Memory<T> {
     young: HashMap<Box<str>, Entry<T>>,
     old: HashMap<Box<str>, Entry<T>>,
+    /// What the young ones take.
+    rooms: usize,
     half: usize,
 }
 
-impl<T> Memory<T> {
-    /// An empty memory of at most `bound` records.
+impl<T: Room> Memory<T> {
+    /// An empty memory of at most `bound` [rooms](Room).
     pub(crate) fn new(bound: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half: bound / 2 }
+        Self { young: HashMap::new(), old: HashMap::new(), rooms: 0, half: bound / 2 }
     }
 
     fn entry(&mut self, key: &str) -> Option<&mut Entry<T>> {
@@ -49,9 +77,11 @@ impl<T> Memory<T> {
     }
 
     fn insert(&mut self, key: Box<str>, entry: Entry<T>) {
-        if self.young.len() >= self.half {
+        if self.rooms + entry.rooms > self.half {
             self.old = std::mem::take(&mut self.young);
+            self.rooms = 0;
         }
+        self.rooms += entry.rooms;
         self.young.insert(key, entry);
     }
 
@@ -74,16 +104,15 @@ impl<T> Memory<T> {
     pub(crate) fn offer(&mut self, key: &str, stored: Versioned<T>, now: Millis) -> Rc<Versioned<T>> {
         let fresh_until = now.plus(FRESH);
         match self.entry(key) {
-            Some(entry) => {
+            Some(entry) if stored.version <= entry.stored.version => {
                 entry.fresh_until = fresh_until;
-                if stored.version > entry.stored.version {
-                    entry.stored = Rc::new(stored);
-                }
                 Rc::clone(&entry.stored)
             }
-            None => {
+            _ => {
+                self.forget(key);
+                let rooms = stored.record.as_ref().map_or(1, Room::rooms);
                 let stored = Rc::new(stored);
-                let entry = Entry { stored: Rc::clone(&stored), fresh_until, claimed_until: now };
+                let entry = Entry { stored: Rc::clone(&stored), rooms, fresh_until, claimed_until: now };
                 self.insert(key.into(), entry);
                 stored
             }
@@ -99,7 +128,9 @@ impl<T> Memory<T> {
 
     /// Drops a record that no longer exists.
     pub(crate) fn forget(&mut self, key: &str) {
-        self.young.remove(key);
+        if let Some(entry) = self.young.remove(key) {
+            self.rooms -= entry.rooms;
+        }
         self.old.remove(key);
     }
 
@@ -147,6 +178,12 @@ impl Absent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Room for &'static str {
+        fn rooms(&self) -> usize {
+            self.len().div_ceil(10)
+        }
+    }
 
     fn stored(version: u64, record: &'static str) -> Versioned<&'static str> {
         Versioned { version, record: Some(record) }
@@ -216,6 +253,13 @@ mod tests {
         assert!(memory.holds("k9999") && !memory.holds("k0"));
         memory.forget("hot");
         assert!(!memory.holds("hot"));
+        // What is large takes more of the bound, also where it comes in place of what was small.
+        let mut memory = Memory::new(100);
+        for n in 0..1_000 {
+            memory.offer(&format!("k{n}"), stored(1, "small"), Millis(0));
+            memory.offer(&format!("k{n}"), stored(2, "a record of more than forty bytes, five rooms"), Millis(0));
+            assert!(memory.young.len() + memory.old.len() <= 20);
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
     runtime::Env,
 };
 
-/// The most links kept: at about 2 KB each, a sixth of an isolate's 128 MB.
+/// The most links kept, fewer where they have many variants: at about 2 KB each, a sixth of an isolate's 128 MB.
 const LINKS: usize = 10_000;
 /// The most domains kept.
 const DOMAINS: usize = 1_000;

@@ -12,7 +12,7 @@ use shared::{
 };
 
 use crate::{
-    cache::Memory,
+    cache::{Memory, Room},
     config::Config,
     control,
     gate::Outcome,
@@ -77,7 +77,7 @@ impl Lookup<'_> {
         self.find(Wanted { host, slug: "", key, stored_under, memory: |isolate| &isolate.domains }).await
     }
 
-    async fn find<T: DeserializeOwned>(&self, wanted: Wanted<'_, T>) -> Result<Known<T>, NoAnswer> {
+    async fn find<T: DeserializeOwned + Room>(&self, wanted: Wanted<'_, T>) -> Result<Known<T>, NoAnswer> {
         if let Some(known) = wanted.remembered() {
             return Ok(known);
         }
@@ -109,7 +109,7 @@ impl Lookup<'_> {
         stale.map(Some).ok_or(NoAnswer::Unreachable)
     }
 
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Read<T> {
+    async fn read<T: DeserializeOwned + Room>(&self, key: &str) -> Read<T> {
         match self.env.read(key, KV_CACHE_TTL, KV_TIMEOUT).await {
             Ok(Some(text)) => match serde_json::from_str(&text) {
                 Ok(stored) => Read::Found(stored),
@@ -170,7 +170,7 @@ impl Lookup<'_> {
     }
 }
 
-impl<T> Wanted<'_, T> {
+impl<T: Room> Wanted<'_, T> {
     /// What memory alone can answer.
     fn remembered(&self) -> Option<Known<T>> {
         if let Some(stored) = self.with_memory(|memory, now| memory.servable(&self.key, now).cloned()) {

@@ -9,7 +9,7 @@ use shared::{
 };
 
 use crate::{
-    cache::Memory,
+    cache::{Memory, Room},
     isolate::Isolate,
     runtime::{self, Env, Thrown},
 };
@@ -103,7 +103,7 @@ fn tell(isolate: &Isolate, entry: &Versioned<'_>, now: Millis) {
     }
 }
 
-fn follow<T: DeserializeOwned>(memory: &mut Memory<T>, key: &str, value: &str, now: Millis) {
+fn follow<T: DeserializeOwned + Room>(memory: &mut Memory<T>, key: &str, value: &str, now: Millis) {
     if !memory.holds(key) {
         return;
     }
