@@ -46,7 +46,11 @@ function wrap(real) {
     ...real,
     LINKS: faulty(real.LINKS, "links"),
     SPOOL: faulty(real.SPOOL, "spool"),
-    CLICKS: faulty(real.CLICKS, "queue"),
+    ...Object.fromEntries(
+      Object.keys(real)
+        .filter((name) => name.startsWith("CLICKS"))
+        .map((name) => [name, faulty(real[name], name.replace("CLICKS", "queue"))]),
+    ),
   };
   return env;
 }

@@ -5,7 +5,7 @@
 // the visitor's `request.cf`. Nothing here is deployed, and no rule of the product belongs here.
 //
 //   node edge-worker/local/serve.mjs [--port 8787] [--host 127.0.0.1] [--persist DIR] [--cf JSON]
-//                                    [--var NAME=VALUE]... [--faults]
+//                                    [--var NAME=VALUE]... [--faults] [--queues N] [--retries N]
 //
 // Secrets come from the environment (TOKEN_SECRETS, EDGE_SECRETS), so that they are not in the process
 // list; CONTROL_API_URL may too. `--port 0` takes a free port. Without `--persist` storage lasts as long
@@ -14,6 +14,12 @@
 // With `--faults` the worker's bindings can be made to fail, by a door of this host that the worker knows nothing of:
 // `faults http://HOST:PORT` is printed before the ready line, and takes `PUT /` with `{"links", "spool", "queue",
 // "centre"}`, each absent or one of the faults that `faulty.mjs` names.
+//
+// `GET /` of that door tells how often each was asked, `queue_1` and so on being the further queues; their faults are
+// those of `queue`. `once` is `fail` for the next time alone.
+//
+// `--queues` shards the clicks over so many queues, as bindings in wrangler.toml would. `--retries` overrides how often a
+// message is tried again before it goes to the dead-letter queue.
 //
 // Prints `ready http://HOST:PORT` on stdout when serving; everything else goes to stderr. Ends on SIGTERM,
 // on SIGINT and when stdin closes, so that a starter that was killed leaves no runtime behind.
@@ -34,6 +40,8 @@ const { values: args } = parseArgs({
     cf: { type: "string", default: "{}" },
     var: { type: "string", multiple: true, default: [] },
     faults: { type: "boolean", default: false },
+    queues: { type: "string", default: "1" },
+    retries: { type: "string" },
   },
 });
 
@@ -83,19 +91,36 @@ const modules = [
   { type: "CompiledWasm", path: path.join(build, "worker.wasm") },
 ];
 
-/** What fails now, by the name of what fails. */
+const { queueProducers, queueConsumers } = described;
+const first = queueProducers.CLICKS.queueName;
+if (args.retries) queueConsumers[first].maxRetries = Number(args.retries);
+for (let n = 1; n < Number(args.queues); n += 1) {
+  queueProducers[`CLICKS_${n}`] = { ...queueProducers.CLICKS, queueName: `${first}-${n}` };
+  queueConsumers[`${first}-${n}`] = queueConsumers[first];
+}
+
+/** What fails now, by the name of what fails, and how often each was asked. */
 let faults = {};
+const asked = {};
 if (args.faults) {
   modules.unshift({ type: "ESModule", path: path.join(root, "edge-worker/local/faulty.mjs") });
   const door = createServer(async (request, response) => {
     const chunks = await request.toArray();
-    faults = JSON.parse(Buffer.concat(chunks).toString());
-    response.end();
+    if (request.method === "PUT") faults = JSON.parse(Buffer.concat(chunks).toString());
+    response.end(JSON.stringify(asked));
   });
   await new Promise((resolve) => door.listen(0, args.host, resolve));
   process.stdout.write(`faults http://${args.host}:${door.address().port}\n`);
 }
-const askFaults = async (request) => new Response(faults[new URL(request.url).pathname.slice(1)] ?? "");
+const askFaults = async (request) => {
+  const name = new URL(request.url).pathname.slice(1);
+  asked[name] = (asked[name] ?? 0) + 1;
+  const kind = name.split("_")[0];
+  const fault = faults[kind] ?? "";
+  if (fault !== "once") return new Response(fault);
+  delete faults[kind];
+  return new Response("fail");
+};
 
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({

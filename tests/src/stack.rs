@@ -42,8 +42,10 @@ pub enum Edge {
     Absent,
     /// The worker as it is deployed.
     Real,
-    /// The same, at bindings that can be made to fail: [`Stack::fail`].
+    /// The same over two queues, at bindings that can be made to fail: [`Stack::fail`].
     Faulty,
+    /// The same over one queue, which gives a message up to its dead-letter queue at once.
+    Impatient,
     /// The same in plain workerd, as without Cloudflare.
     SelfHosted,
 }
@@ -169,6 +171,16 @@ impl Stack {
         self.control = Some(self.spawn_control().await.expect("control-api starts again"));
     }
 
+    /// Runs `control-api republish`.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub async fn republish(&self) {
+        let mut command = Command::new(variable("NIM_CONTROL_API").expect("the program"));
+        command.arg("republish").env("DATABASE_URL", &self.database_url).env("NIM_LOG", "error");
+        assert!(command.status().await.expect("it starts").success());
+    }
+
     /// The operator's key on this stage.
     #[must_use]
     pub fn operator_key(&self) -> &'static str {
@@ -226,6 +238,15 @@ impl Stack {
     pub async fn fail(&self, faults: &Value) {
         let answer = self.http.put(&self.faults_url).body(faults.to_string()).send().await.expect("a faulty worker");
         assert!(answer.status().is_success());
+    }
+
+    /// How often each binding of a [faulty](Edge::Faulty) worker was asked.
+    ///
+    /// # Panics
+    /// Where the worker has no such door.
+    pub async fn asked(&self) -> Value {
+        let answer = self.http.get(&self.faults_url).send().await.expect("a faulty worker");
+        serde_json::from_str(&answer.text().await.expect("an answer")).expect("JSON")
     }
 
     /// Runs the worker's minutely job now.
@@ -348,10 +369,15 @@ fn edge_secrets() -> KeyRing {
 /// A worker, and where it is told what fails.
 async fn edge(api_url: &str, port: u16, kind: Edge) -> anyhow::Result<(Child, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let further: &[&str] = match kind {
+        Edge::Faulty => &["--faults", "--queues", "2"],
+        Edge::Impatient => &["--faults", "--retries", "0"],
+        Edge::Absent | Edge::Real | Edge::SelfHosted => &[],
+    };
     let mut child = Command::new(variable("NIM_NODE")?)
         .arg(root.join("edge-worker/local/serve.mjs"))
         .args(["--port", &port.to_string(), "--cf", r#"{"country":"JP","region":"Tokyo","city":"Tokyo","colo":"NRT"}"#])
-        .args((kind == Edge::Faulty).then_some("--faults"))
+        .args(further)
         .env("CONTROL_API_URL", api_url)
         .env("TOKEN_SECRETS", TOKEN_SECRETS)
         .env("EDGE_SECRETS", EDGE_SECRETS)

@@ -90,6 +90,59 @@ async fn what_hangs_holds_nobody_up() {
     .await;
 }
 
+/// Clicks go to the queues by lot, and arrive by any.
+#[tokio::test]
+async fn clicks_are_spread_over_queues() {
+    let stack = faulty().await;
+    let team = stack.team().await;
+    let (host, _) = team.campaign().await;
+    // By chance alone, one of two stays unused in one run of 2^39.
+    for _ in 0..40 {
+        assert_eq!(team.visit(&host, "/nomura").await.status, 302);
+    }
+    team.traffic_of(40).await;
+    let asked = stack.asked().await;
+    let [first, second] = ["queue", "queue_1"].map(|queue| asked[queue].as_u64().unwrap_or_default());
+    assert!(first > 0 && second > 0 && first + second == 40, "{asked}");
+}
+
+/// What a queue has given up is taken from its dead-letter queue.
+#[tokio::test]
+async fn dead_letters_are_delivered() {
+    let stack = Stack::with(Options { edge: Edge::Impatient }).await;
+    let team = stack.team().await;
+    let (host, _) = team.campaign().await;
+    team.visit(&host, "/nomura").await;
+    team.traffic_of(1).await;
+    stack.fail(&json!({"centre": "once"})).await;
+    team.visit(&host, "/nomura").await;
+    team.traffic_of(2).await;
+    let told = stack.delivery().await;
+    assert_eq!((&told["totals"]["minted"], &told["totals"]["stored"]), (&json!(2), &json!(2)), "{told}");
+    assert_eq!(told["totals"]["rejected"], json!({}), "{told}");
+}
+
+/// A store that has lost everything holds every record again once the centre was told to publish them.
+#[tokio::test]
+async fn a_lost_store_is_published_anew() {
+    let mut stack = Stack::with(Options { edge: Edge::SelfHosted }).await;
+    let (made, host) = {
+        let team = stack.team().await;
+        let (host, _) = team.campaign().await;
+        eventually("the records to be published", || async { (queued_records(&stack).await == 0).then_some(()) }).await;
+        (json!({"id": team.workspace, "api_key": {"key": team.key}}), host)
+    };
+    for file in std::fs::read_dir(stack.edge_folder().join("links")).expect("a folder of links").flatten() {
+        std::fs::remove_file(file.path()).expect("a record");
+    }
+    stack.restart_edge().await;
+    stack.republish().await;
+    eventually("the records to be published", || async { (queued_records(&stack).await == 0).then_some(()) }).await;
+    // Without the centre nothing comes by a fill.
+    stack.kill_control().await;
+    assert_eq!(Team::new(&stack, &made).visit(&host, "/nomura").await.status, 302);
+}
+
 /// A filter in front of the centre refuses one click and takes others: those arrive, that one is given up, and counted.
 #[tokio::test]
 async fn a_poisonous_click_holds_no_batch() {
