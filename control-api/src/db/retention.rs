@@ -116,7 +116,9 @@ pub async fn drop_partitions(db: &PgPool, before: At) -> sqlx::Result<Vec<String
         // None: a process was killed between detaching it and dropping it.
         if let Some(half_done) = partition.half_done {
             let how = if half_done { "finalize" } else { "concurrently" };
-            sqlx::raw_sql(AssertSqlSafe(format!("alter table clicks detach partition {name} {how}"))).execute(db).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("alter table clicks detach partition {name} {how}")))
+                .execute(db)
+                .await?;
         }
         sqlx::raw_sql(AssertSqlSafe(format!("drop table {name}"))).execute(db).await?;
         dropped.push(name);

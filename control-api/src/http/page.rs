@@ -62,8 +62,12 @@ pub enum Order {
 }
 
 impl Order {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Newest, Self::Oldest, Self::Name, Self::NameReversed];
+
     /// Its word in `sort`, where `name` is what the list calls its names.
-    fn word(self, name: &str) -> String {
+    #[must_use]
+    pub fn word(self, name: &str) -> String {
         match self {
             Self::Newest => "-created_at".to_owned(),
             Self::Oldest => "created_at".to_owned(),
@@ -102,10 +106,9 @@ impl<K: Kind> SortedQuery<K> {
     /// Reads `limit`, `sort` and `cursor`. `name` is what the list calls its names, such as `slug`.
     pub fn read(params: &mut Params, name: &'static str) -> Self {
         let limit = limit(params);
-        let orders = [Order::Newest, Order::Oldest, Order::Name, Order::NameReversed];
         let order = params.get("sort", |text| {
-            let words = orders.map(|order| order.word(name));
-            let named = words.iter().position(|word| word == text).map(|at| orders[at]);
+            let words = Order::ALL.map(|order| order.word(name));
+            let named = words.iter().position(|word| word == text).map(|at| Order::ALL[at]);
             named.ok_or_else(|| format!("must be one of {}", words.join(", ")))
         });
         let order = order.unwrap_or_default();

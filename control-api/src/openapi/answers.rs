@@ -60,6 +60,8 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
     let given = |place: &str| {
         operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["in"] == place)
     };
+    let parameters = operation["parameters"].as_array();
+    let repeatable = parameters.into_iter().flatten().any(|parameter| parameter["name"] == "Idempotency-Key");
     let may_end = [
         (body, "400", "`invalid_json`"),
         (key || operator, "401", "`unauthorized`"),
@@ -76,6 +78,9 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (_, status, about) in may_end.into_iter().filter(|(applies, ..)| *applies) {
         responses.entry(status).or_insert_with(|| json!({"description": about}));
+    }
+    if repeatable && let Some(about) = responses.get("422").and_then(|refused| refused["description"].as_str()) {
+        responses["422"]["description"] = format!("{about}, `idempotency_key_reused`").into();
     }
     for (status, response) in responses {
         if status.starts_with(['4', '5']) && response["content"].is_null() {

@@ -18,8 +18,11 @@ use crate::{
         sources::{SourceKind, SourceStatus},
         workspaces::InactivePartnerClicks,
     },
-    domain::assignments::Warning,
-    http::auth::{Plan, Role},
+    domain::{assignments::Warning, reports::Compare},
+    http::{
+        auth::{Plan, Role},
+        page::Order,
+    },
 };
 use shared::{
     record::ClickTokenMode,
@@ -177,8 +180,9 @@ fn words(owner: &str, name: &str) -> Option<&'static [&'static str]> {
         ("Attribution" | "ConversionAttribution", "method") => Method::TEXTS,
         ("Attribution" | "ConversionAttribution", "reason") => Reason::TEXTS,
         ("EventResult", "status") => &["accepted", "duplicate", "rejected"],
-        ("Program", "kind") => ProgramKind::TEXTS,
-        ("Export", "kind") => ExportKind::TEXTS,
+        ("Program" | "/v1/programs", "kind") => ProgramKind::TEXTS,
+        ("Export" | "/v1/exports", "kind") => ExportKind::TEXTS,
+        ("/v1/reports/traffic" | "/v1/reports/conversions", "compare") => Compare::TEXTS,
         ("Source", "kind") => SourceKind::TEXTS,
         ("Partner" | "Program" | "Link" | "LinkSettings" | "StoredLink", "status") => Status::TEXTS,
         ("Domain", "status") => DomainStatus::TEXTS,
@@ -239,6 +243,7 @@ pub(super) fn parameter(path: &str, parameter: &mut Value) {
             words.push("pending");
             Some(json!({"enum": words}))
         }
+        "sort" => Some(json!({"enum": orders(path)})),
         "webhook-id" => Some(json!({"minLength": 1, "example": "msg_2b7f"})),
         "webhook-timestamp" => Some(json!({"minimum": 0, "example": 1_767_225_600})),
         name => words(path, name).map(|words| json!({"enum": words})).or_else(|| bounds("", name)),
@@ -251,11 +256,22 @@ pub(super) fn parameter(path: &str, parameter: &mut Value) {
 
 fn statuses(path: &str) -> Vec<&'static str> {
     let words = match path {
+        // A list of all of them unless one is named.
+        "/v1/exports" => return ExportStatus::TEXTS.to_vec(),
         "/v1/domains" => DomainStatus::TEXTS,
         "/v1/sources" => SourceStatus::TEXTS,
         _ => Status::TEXTS,
     };
     words.iter().copied().chain(["all"]).collect()
+}
+
+fn orders(path: &str) -> [String; 4] {
+    let name = match path {
+        "/v1/links" => "slug",
+        "/v1/domains" => "hostname",
+        _ => "name",
+    };
+    Order::ALL.map(|order| order.word(name))
 }
 
 /// The prefix of the ids that a collection holds.

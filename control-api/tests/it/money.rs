@@ -205,3 +205,30 @@ async fn a_fixed_reward_keeps_its_own_currency(pool: PgPool) {
         json!([{"currency": "JPY", "gross_minor": 900, "negative_minor": -901, "net_minor": -1}])
     );
 }
+
+/// What a follow-on doesn't say, its original does.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_refund_without_a_currency_has_its_originals(pool: PgPool) {
+    let till = Till::open(&pool, share(1_000)).await;
+    till.sale("sale", 1_000, "JPY").await;
+    let refund = json!({"event_id": "refund", "type": "refund", "original_event_id": "sale", "amount_minor": 400});
+    let refund = till.stored(refund).await;
+    assert_eq!((&refund["currency"], &refund["reward"]["clawback_minor"]), (&json!("JPY"), &json!(40)), "{refund}");
+    let report = till.team.get(&till.report()).await.expect(200);
+    let revenue = json!([{"currency": "JPY", "gross_minor": 1_000, "negative_minor": -400, "net_minor": 600}]);
+    assert_eq!(report["totals"]["revenue"], revenue, "{report}");
+}
+
+/// A row is known at the moment that it is shown to have been received at.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_report_of_the_moment_of_receipt_knows_the_row(pool: PgPool) {
+    let till = Till::open(&pool, share(1_000)).await;
+    let sale = till.sale("sale", 1_000, "EUR").await;
+    let received = text(&sale, "/received_at");
+    let report = till.team.get(&format!("{}&as_of={received}", till.report())).await.expect(200);
+    assert_eq!((&report["totals"]["sales"], &report["filters"]["as_of"]), (&json!(1), &json!(received)), "{report}");
+    let before = chrono::DateTime::parse_from_rfc3339(&received).unwrap() - chrono::TimeDelta::milliseconds(1);
+    let before = before.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let report = till.team.get(&format!("{}&as_of={before}", till.report())).await.expect(200);
+    assert_eq!(report["totals"]["sales"], 0, "{report}");
+}

@@ -4,6 +4,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use sqlx::PgPool;
+
+use super::service::Service;
 
 /// `cargo xtask openapi` writes it anew.
 #[test]
@@ -97,6 +100,57 @@ fn every_code_has_a_remedy() {
     let told = |code: &String| rules.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{code}`")));
     let untold: Vec<_> = codes.iter().filter(|code| !told(code)).collect();
     assert!(untold.is_empty(), "no line in the table of docs/API.md for {untold:?}");
+}
+
+/// And every code of that table is one that the document names, where it can be told by an operation.
+#[test]
+fn every_code_of_the_table_is_documented() {
+    /// Of no operation in particular: a fault of ours, and a method that a path doesn't take.
+    const OF_NONE: [&str; 2] = ["internal", "method_not_allowed"];
+    let rules = include_str!("../../../docs/API.md");
+    let rows = rules.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5"));
+    let codes = rows.filter_map(|row| row.split('|').nth(2)).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let document = control_api::openapi::document()["paths"].to_string();
+    let (mut seen, mut unnamed) = (0, vec![]);
+    for code in codes.filter(|code| !OF_NONE.contains(code)) {
+        seen += 1;
+        if !document.contains(code) {
+            unnamed.push(code);
+        }
+    }
+    assert!(seen > 20, "only {seen} codes are in the table");
+    assert!(unnamed.is_empty(), "the document names nowhere: {unnamed:?}");
+}
+
+/// Every word that the document lets a parameter of a list or report have is one that the service takes.
+#[sqlx::test(migrations = "../migrations")]
+async fn every_documented_word_is_taken(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let document = control_api::openapi::document();
+    let (mut asked, mut refused) = (0, vec![]);
+    for (path, item) in fields(&document["paths"]).filter(|(path, _)| !path.contains('{')) {
+        let operation = &item["get"];
+        if list(&operation["security"]).iter().all(|one| one["api_key"].is_null()) {
+            continue;
+        }
+        let range = if path.contains("/reports/") { "from=2026-01-01&to=2026-02-01&" } else { "" };
+        let group = if path.contains("/reports/") { "group_by=month&" } else { "" };
+        for parameter in list(&operation["parameters"]).iter().filter(|parameter| parameter["in"] == "query") {
+            let name = parameter["name"].as_str().unwrap_or_default();
+            for word in list(&parameter["schema"]["enum"]) {
+                let word = word.as_str().unwrap_or_default();
+                let group = if name == "group_by" { "" } else { group };
+                let answer = team.get(&format!("{path}?{range}{group}{name}={word}")).await;
+                asked += 1;
+                if answer.status != 200 {
+                    refused.push(format!("{path} {name}={word}: {}", answer.status));
+                }
+            }
+        }
+    }
+    assert!(asked > 60, "only {asked} words are documented");
+    assert!(refused.is_empty(), "{refused:#?}");
 }
 
 fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

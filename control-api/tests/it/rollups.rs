@@ -148,7 +148,11 @@ async fn rollups_are_proved_and_repaired_while_clicks_wait_to_be_folded(pool: Pg
         workspace: team.id().uuid(),
         start: At::parse(&format!("{}T00:00:00Z", &At::from_millis(now).to_string()[..10])).unwrap(),
     };
-    assert_eq!(rollups::rebuild(&pool, day, At::from_millis(now.plus(-Millis::DAY))).await.unwrap(), 0, "nothing was wrong any more");
+    assert_eq!(
+        rollups::rebuild(&pool, day, At::from_millis(now.plus(-Millis::DAY))).await.unwrap(),
+        0,
+        "nothing was wrong any more"
+    );
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -210,7 +214,10 @@ async fn values_that_visitors_choose_are_bounded_once_a_day_is_over(pool: PgPool
     let day = rollups::days(&pool, None).await.unwrap()[0];
     let rebuild = async || rollups::rebuild(&pool, day, At::from_millis(service.now())).await.unwrap();
     assert_eq!(rebuild().await, 0);
-    sqlx::query("delete from click_rollups where dimension = 'source' and key <> '(other)'").execute(&pool).await.unwrap();
+    sqlx::query("delete from click_rollups where dimension = 'source' and key <> '(other)'")
+        .execute(&pool)
+        .await
+        .unwrap();
     assert!(rebuild().await > 1_000);
     assert_eq!((differences(&pool).await, differences_of_months(&pool).await), (0, 0));
     let months: i64 = sqlx::query_scalar(

@@ -61,7 +61,13 @@ async fn measure(centre: &Centre<'_>, instance: &Instance, tenant: &Tenant, exte
     post::all(instance.port, extent.senders, &posts).await?;
     let clicks = clicks.worth_a_token();
     ingest::folded(&sql).await?;
-    let stored = async || anyhow::Ok(sql.query_one("select count(*) from conversions where recorded_at >= current_date", &[]).await?.get::<_, i64>(0));
+    let stored = async || {
+        anyhow::Ok(
+            sql.query_one("select count(*) from conversions where recorded_at >= current_date", &[])
+                .await?
+                .get::<_, i64>(0),
+        )
+    };
     for (size, target) in [(1, "target >= 2,000"), (100, ""), (1_000, "target >= 15,000")] {
         let many = if size == 1 { extent.events / 5 } else { extent.events };
         let mut rates = vec![];

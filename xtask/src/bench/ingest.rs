@@ -139,7 +139,11 @@ async fn measure(centre: &Centre<'_>, instance: &Instance, tenant: &Tenant, exte
     let warm = requests(&traffic.clicks(20_000, 40_000), 1_000, &ring);
     post::all(instance.port, extent.senders, &warm).await?;
     folded(&sql).await?;
-    let stored = async || anyhow::Ok(sql.query_one("select count(*) from clicks where recorded_at >= current_date", &[]).await?.get::<_, i64>(0));
+    let stored = async || {
+        anyhow::Ok(
+            sql.query_one("select count(*) from clicks where recorded_at >= current_date", &[]).await?.get::<_, i64>(0),
+        )
+    };
     let mut ceilings = vec![];
     let mut thousands = vec![];
     for size in [1_000, 100] {

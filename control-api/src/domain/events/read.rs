@@ -94,7 +94,8 @@ pub(super) fn read(app: &App, workspace: WorkspaceId, source: SourceId, value: &
     row.occurred_at = fields.get("occurred_at", time).unwrap_or(row.occurred_at);
     let extra = fields.get("metadata", stored_metadata);
     row.metadata = extra.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    if fields.has("amount_minor") && !fields.has("currency") {
+    // A follow-on has its original's, unless it says otherwise.
+    if fields.has("amount_minor") && !fields.has("currency") && !row.r#type.is_follow_on() {
         fields.fault("currency", "required", "is required with amount_minor");
     }
     if row.r#type.is_follow_on() && !fields.has("original_event_id") && !fields.has("order_id") {
