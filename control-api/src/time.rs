@@ -24,13 +24,6 @@ impl At {
         Millis(self.0.timestamp_millis())
     }
 
-    /// The last moment that is written like this one. What is stored has microseconds, what is shown has milliseconds, so
-    /// this is how far "up to the shown moment" reaches.
-    #[must_use]
-    pub fn through(self) -> Self {
-        Self(Self::from_millis(self.millis()).0 + chrono::TimeDelta::microseconds(999))
-    }
-
     /// Reads RFC 3339 with any offset.
     ///
     /// # Errors

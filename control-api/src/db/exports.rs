@@ -305,41 +305,7 @@ impl Lease {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Leaves the export to another instance as if this run had not begun: an instance that is stopped is no fault of it.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn hand_back(self, db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-        sqlx::query!(
-            "update exports set status = 'queued', attempts = attempts - 1, rows_written = 0, leased_until = null
-             where workspace_id = $1 and id = $2 and attempts = $3 and status = 'running'",
-            self.workspace.uuid(),
-            self.id.uuid(),
-            self.attempt,
-        )
-        .execute(db)
-        .await?;
-        Ok(())
-    }
-
-    /// Whether the file of this run is the one that is to be seen.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn is_completed(self, db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
-        sqlx::query_scalar!(
-            r#"select exists (
-                 select from exports where workspace_id = $1 and id = $2 and attempts = $3 and status = 'completed'
-               ) as "done!""#,
-            self.workspace.uuid(),
-            self.id.uuid(),
-            self.attempt,
-        )
-        .fetch_one(db)
-        .await
-    }
-
-    /// Queues the export again after a pause, or gives it up after the last attempt. False: this run has no lease.
+    /// Queues the export again after a pause, or gives it up after the last attempt.
     ///
     /// # Errors
     /// The database's.
@@ -349,8 +315,8 @@ impl Lease {
         error: &str,
         last_attempt: i32,
         pause: Duration,
-    ) -> sqlx::Result<bool> {
-        let done = sqlx::query!(
+    ) -> sqlx::Result<()> {
+        sqlx::query!(
             "update exports set status = case when attempts < $5 then 'queued' else 'failed' end, error = $4,
                leased_until = now() + make_interval(secs => $6)
              where workspace_id = $1 and id = $2 and attempts = $3 and status = 'running'",
@@ -363,7 +329,7 @@ impl Lease {
         )
         .execute(db)
         .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(())
     }
 }
 

@@ -126,8 +126,9 @@ impl Question {
             tz: params.get("tz", |text| {
                 text.parse().map_err(|_| "must be an IANA time zone such as Europe/Berlin".to_owned())
             }),
-            // A row that is shown as received at that moment is among what was known then.
-            as_of: params.get("as_of", |text| At::parse(text).map(At::through).map_err(str::to_owned)),
+            // Milliseconds, so that the moment that is shown is the one that is used.
+            as_of: params
+                .get("as_of", |text| At::parse(text).map(|at| At::from_millis(at.millis())).map_err(str::to_owned)),
             partner: params.word("partner"),
             program: params.word("program"),
             link: params.get("link", |text| text.parse().map_err(|error: shared::id::IdError| error.to_string())),

@@ -30,7 +30,6 @@ use crate::{
         csv::{self, Table},
         reports::{self, SETTLED_AFTER},
     },
-    time::At,
 };
 
 /// How often an instance looks for work. Exports wait longer than this to settle anyway.
@@ -93,47 +92,27 @@ async fn attempt(app: &App, lease: Lease, stop: &CancellationToken) {
     let noted = match outcome {
         Ok(true) => {
             tracing::info!(%workspace, export = %id, rows = rows.load(Ordering::Relaxed), "export completed");
-            // What runs have left that were killed.
-            for before in 1..attempt {
-                remove(app, &self::path(app, workspace, id, before)).await;
-            }
             return;
         }
         Ok(false) if stop.is_cancelled() => {
             tracing::info!(%workspace, export = %id, attempt, "export left to another instance");
-            // First, because the next run has the same number and so the same file.
-            remove(app, &path).await;
-            lease.hand_back(&app.db).await.map(|()| Kept::Nothing)
+            lease.extend(&app.db, 0, Duration::ZERO).await.map(drop)
         }
         Ok(false) => {
             tracing::info!(%workspace, export = %id, attempt, "export called off or taken over");
-            Ok(Kept::Nothing)
+            Ok(())
         }
         Err(error) => {
             tracing::error!(%workspace, export = %id, attempt, ?error, "export failed");
             // What went wrong may name tables and buckets, which are nobody's business outside.
             let shown = "the database or the storage could not be read or written";
-            match lease.fail(&app.db, shown, ATTEMPTS, PAUSE).await {
-                Ok(false) => {
-                    lease.is_completed(&app.db).await.map(|done| if done { Kept::File } else { Kept::Nothing })
-                }
-                failed => failed.map(|_| Kept::Nothing),
-            }
+            lease.fail(&app.db, shown, ATTEMPTS, PAUSE).await
         }
     };
-    match noted {
-        Ok(Kept::Nothing) => _ = remove(app, &path).await,
-        Ok(Kept::File) => tracing::info!(%workspace, export = %id, "export was completed, though that was not heard"),
-        // Whether the file is to be seen is not known. If it isn't, the next run removes it, or the sweep.
-        Err(error) => tracing::warn!(%error, "giving an export back; another instance takes it when the lease passes"),
+    if let Err(error) = noted {
+        tracing::warn!(%error, "giving an export back; another instance takes it when the lease passes");
     }
-}
-
-/// What a run leaves in storage.
-enum Kept {
-    Nothing,
-    /// The answer to its completion was lost, but not the completion.
-    File,
+    remove(app, &path).await;
 }
 
 /// Keeps the lease as long as it can; says `lost` when it can't.
@@ -158,20 +137,19 @@ async fn write(
     lost: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let export = db::exports::get(&app.db, lease.workspace, lease.id).await?.context("the export is gone")?;
-    let as_of = export.as_of.through();
-    let scope = scope(lease.workspace, &export, as_of)?;
+    let scope = scope(lease.workspace, &export)?;
     let mut snapshot = reports::snapshot(app).await?;
     // A long file takes its time.
     sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *snapshot).await?;
     let bytes = match export.kind {
         ExportKind::Conversions => {
             let types: Vec<String> = export.filters.types.iter().map(ToString::to_string).collect();
-            let stream = db::conversions::stream(&mut snapshot, &scope, as_of, &types);
+            let stream = db::conversions::stream(&mut snapshot, &scope, export.as_of, &types);
             let file = File::new(app, path, &csv::conversions::COLUMNS)?;
             file.pour(stream, csv::conversions::push, rows, lost).await?
         }
         ExportKind::Traffic => {
-            let stream = db::exports::traffic::stream(&mut snapshot, &scope, as_of);
+            let stream = db::exports::traffic::stream(&mut snapshot, &scope, export.as_of);
             let file = File::new(app, path, &csv::traffic::COLUMNS)?;
             file.pour(stream, csv::traffic::push, rows, lost).await?
         }
@@ -181,14 +159,14 @@ async fn write(
     Ok(lease.complete(&app.db, rows.load(Ordering::Relaxed), bytes, app.config.export_days).await?)
 }
 
-fn scope(workspace: WorkspaceId, export: &Export, as_of: At) -> anyhow::Result<Scope> {
+fn scope(workspace: WorkspaceId, export: &Export) -> anyhow::Result<Scope> {
     let filters = &export.filters;
     Ok(Scope {
         workspace,
         from: export.from,
         to: export.to,
         tz: filters.timezone.parse().context("the time zone of the export")?,
-        as_of: Some(as_of),
+        as_of: Some(export.as_of),
         filter: Filter { partner: filters.partner, program: filters.program, ..Filter::default() },
     })
 }
