@@ -24,6 +24,13 @@ impl At {
         Millis(self.0.timestamp_millis())
     }
 
+    /// The first moment after the millisecond that this moment is shown as. The database keeps microseconds; who asks for
+    /// what was known at a time that an answer shows means all that was known within that millisecond.
+    #[must_use]
+    pub fn end_of_millisecond(self) -> Self {
+        Self::from_millis(self.millis().plus(1))
+    }
+
     /// Reads RFC 3339 with any offset.
     ///
     /// # Errors

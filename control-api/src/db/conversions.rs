@@ -89,7 +89,7 @@ pub struct Row {
     pub is_reversed: bool,
 }
 
-/// Selects [`Row`]s: `$1` is the workspace, `$2` is `as_of` or null.
+/// Selects [`Row`]s: `$1` is the workspace, `$2` is the first moment of which nothing is known, or null.
 macro_rules! select_rows {
     ($metadata:literal, $rest:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -115,14 +115,14 @@ macro_rules! select_rows {
                left join lateral (
                  select s.external_id, s.relationship, s.status from partner_states s
                  where s.workspace_id = c.workspace_id and s.partner_id = c.partner_id
-                   and ($2::timestamptz is null or s.since <= $2)
+                   and ($2::timestamptz is null or s.since < $2)
                  order by s.since desc limit 1
                ) p on true
                cross join lateral (
                  select exists (
                    select 1 from conversions r
                    where r.workspace_id = c.workspace_id and r.original_id = c.id and r.status = 'attributed'
-                     and ($2::timestamptz is null or r.recorded_at <= $2 and r.attributed_at <= $2)
+                     and ($2::timestamptz is null or r.recorded_at < $2 and r.attributed_at < $2)
                  ) as found
                ) f
                where c.workspace_id = $1 "#
@@ -181,7 +181,7 @@ pub async fn list(
            and ($15::uuid is null or c.id < $15)
            order by c.id desc limit $16"#,
         scope.workspace.uuid(),
-        scope.as_of.map(|at| at.0),
+        scope.known_before().map(|at| at.0),
         scope.from.0,
         scope.to.0,
         scope.filter.partner.map(PartnerId::uuid),
@@ -221,14 +221,14 @@ pub fn stream<'a>(
 ) -> BoxStream<'a, sqlx::Result<Row>> {
     select_rows!(
         "null::jsonb",
-        r#"and c.recorded_at <= $2 and c.status = 'attributed' and c.attributed_at <= $2
+        r#"and c.recorded_at < $2 and c.status = 'attributed' and c.attributed_at < $2
            and c.occurred_at >= $3 and c.occurred_at < $4
            and ($5::uuid is null or c.partner_id = $5)
            and ($6::uuid is null or c.program_id = $6)
            and ($7::text[] = '{}' or c.type = any($7))
            order by c.occurred_at, c.id"#,
         scope.workspace.uuid(),
-        as_of.0,
+        as_of.end_of_millisecond().0,
         scope.from.0,
         scope.to.0,
         scope.filter.partner.map(PartnerId::uuid),

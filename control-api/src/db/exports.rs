@@ -229,7 +229,8 @@ pub struct Lease {
     pub attempt: i32,
 }
 
-/// Takes the oldest export that is due: queued and settled, or left by an instance that died before its last attempt.
+/// Takes the oldest export that is due: queued and settled, or left by an instance that died, which is a failure of its
+/// run, unless that was the last one allowed.
 ///
 /// # Errors
 /// The database's.
@@ -237,23 +238,24 @@ pub async fn lease(
     db: impl PgExecutor<'_>,
     settled_after: Duration,
     term: Duration,
-    last_attempt: i32,
+    most_failures: i32,
 ) -> sqlx::Result<Option<Lease>> {
     let row = sqlx::query!(
         "update exports e set status = 'running', attempts = e.attempts + 1, rows_written = 0,
+           failures = e.failures + case when e.status = 'running' then 1 else 0 end,
            leased_until = now() + make_interval(secs => $2)
          from (
            select workspace_id, id from exports
            where (status = 'queued' and as_of <= now() - make_interval(secs => $1)
                   and (leased_until is null or leased_until <= now()))
-              or (status = 'running' and leased_until <= now() and attempts < $3)
+              or (status = 'running' and leased_until <= now() and failures + 1 < $3)
            order by created_at limit 1 for update skip locked
          ) due
          where e.workspace_id = due.workspace_id and e.id = due.id
          returning e.workspace_id, e.id, e.attempts",
         settled_after.as_secs_f64(),
         term.as_secs_f64(),
-        last_attempt,
+        most_failures,
     )
     .fetch_optional(db)
     .await?;
@@ -305,7 +307,26 @@ impl Lease {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Queues the export again after a pause, or gives it up after the last attempt.
+    /// Lets another instance go on at once: this one stops, which is no failure of the run. False: the export was called
+    /// off, taken over or completed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn hand_back(self, db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+        let done = sqlx::query!(
+            "update exports set status = 'queued', rows_written = 0, leased_until = null
+             where workspace_id = $1 and id = $2 and attempts = $3 and status = 'running'",
+            self.workspace.uuid(),
+            self.id.uuid(),
+            self.attempt,
+        )
+        .execute(db)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Queues the export again after a pause, or gives it up after so many failures. False: the export was called off,
+    /// taken over or completed.
     ///
     /// # Errors
     /// The database's.
@@ -313,35 +334,36 @@ impl Lease {
         self,
         db: impl PgExecutor<'_>,
         error: &str,
-        last_attempt: i32,
+        most_failures: i32,
         pause: Duration,
-    ) -> sqlx::Result<()> {
-        sqlx::query!(
-            "update exports set status = case when attempts < $5 then 'queued' else 'failed' end, error = $4,
-               leased_until = now() + make_interval(secs => $6)
+    ) -> sqlx::Result<bool> {
+        let done = sqlx::query!(
+            "update exports set status = case when failures + 1 < $5 then 'queued' else 'failed' end, error = $4,
+               failures = failures + 1, leased_until = now() + make_interval(secs => $6)
              where workspace_id = $1 and id = $2 and attempts = $3 and status = 'running'",
             self.workspace.uuid(),
             self.id.uuid(),
             self.attempt,
             error,
-            last_attempt,
+            most_failures,
             pause.as_secs_f64(),
         )
         .execute(db)
         .await?;
-        Ok(())
+        Ok(done.rows_affected() == 1)
     }
 }
 
-/// Gives up exports whose last attempt ended with the instance that ran it.
+/// Gives up exports whose last run allowed ended with the instance that ran it.
 ///
 /// # Errors
 /// The database's.
-pub async fn give_up(db: impl PgExecutor<'_>, last_attempt: i32) -> sqlx::Result<()> {
+pub async fn give_up(db: impl PgExecutor<'_>, most_failures: i32) -> sqlx::Result<()> {
     sqlx::query!(
-        "update exports set status = 'failed', error = 'every attempt was interrupted', leased_until = null
-         where status = 'running' and leased_until <= now() and attempts >= $1",
-        last_attempt,
+        "update exports set status = 'failed', error = 'too many of its runs failed or were interrupted', leased_until = null,
+           failures = failures + 1
+         where status = 'running' and leased_until <= now() and failures + 1 >= $1",
+        most_failures,
     )
     .execute(db)
     .await?;

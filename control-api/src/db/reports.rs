@@ -32,6 +32,14 @@ pub struct Scope {
     pub filter: Filter,
 }
 
+impl Scope {
+    /// What was known at `as_of` was written before this moment.
+    #[must_use]
+    pub fn known_before(&self) -> Option<At> {
+        self.as_of.map(At::end_of_millisecond)
+    }
+}
+
 /// Which rows a report counts. Everything that is set must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

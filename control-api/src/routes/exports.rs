@@ -67,6 +67,7 @@ struct NewExport {
 #[utoipa::path(post, path = "/v1/exports", tag = "exports", security(("api_key" = [])), request_body = NewExport, responses(
     (status = 202, description = "Queued", body = Export),
     (status = 404, description = "`not_found`: no such partner or program"),
+    (status = 422, description = "`validation_failed`; at `/from` with `clicks_removed` where clicks of a traffic export have been removed"),
     (status = 403, description = "`role_forbidden` (the key lacks `can_export`), `plan_required`, `access_disabled`"),
 ))]
 async fn create(
@@ -92,6 +93,13 @@ async fn create(
     }
     let read = fields.finish();
     let scope = asked.resolve_within(&app, auth.workspace, Place::Body, Some(MAX_DAYS), read).await?;
+
+    if kind == ExportKind::Traffic
+        && let Some(before) = db::reports::clicks_pruned_before(&app.db, auth.workspace).await?
+        && scope.from < before
+    {
+        return Err(ApiError::field("/from", "clicks_removed", &work::exports::clicks_removed(before)));
+    }
 
     let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
     let id = app.ambient.id();

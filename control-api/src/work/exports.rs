@@ -23,13 +23,14 @@ use crate::{
     app::App,
     db::{
         self,
-        exports::{Export, ExportKind, Lease},
+        exports::{Export, ExportKind, ExportStatus, Lease},
         reports::{Filter, Scope},
     },
     domain::{
         csv::{self, Table},
         reports::{self, SETTLED_AFTER},
     },
+    time::At,
 };
 
 /// How often an instance looks for work. Exports wait longer than this to settle anyway.
@@ -40,8 +41,8 @@ const TERM: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How often files are looked through for those to remove.
 const SWEEP: Duration = Duration::from_secs(60);
-/// Runs of one export, and the pause after one that failed.
-const ATTEMPTS: i32 = 5;
+/// Runs of one export that may fail, and the pause after one that did.
+const FAILURES: i32 = 5;
 const PAUSE: Duration = Duration::from_secs(10);
 /// Exports that one instance writes at a time, so that a long one does not hold up the others.
 const AT_ONCE: usize = 2;
@@ -63,7 +64,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 
 async fn write_due(app: App, stop: CancellationToken) {
     loop {
-        match db::exports::lease(&app.db, SETTLED_AFTER, TERM, ATTEMPTS).await {
+        match db::exports::lease(&app.db, SETTLED_AFTER, TERM, FAILURES).await {
             Ok(Some(lease)) => {
                 attempt(&app, lease, &stop).await;
                 if stop.is_cancelled() {
@@ -89,30 +90,59 @@ async fn attempt(app: &App, lease: Lease, stop: &CancellationToken) {
     let heart = AbortOnDropHandle::new(tokio::spawn(keep(app.clone(), lease, rows.clone(), lost.clone())));
     let outcome = write(app, lease, &path, &rows, &lost).await;
     drop(heart);
-    let noted = match outcome {
+    // Whether this run's file is one that nobody will be shown.
+    let useless = match outcome {
         Ok(true) => {
             tracing::info!(%workspace, export = %id, rows = rows.load(Ordering::Relaxed), "export completed");
+            // Runs that were killed had no time to tidy up; a file that can't be removed now goes when the export does.
+            for earlier in 1..attempt {
+                remove(app, &self::path(app, workspace, id, earlier)).await;
+            }
             return;
         }
         Ok(false) if stop.is_cancelled() => {
             tracing::info!(%workspace, export = %id, attempt, "export left to another instance");
-            lease.extend(&app.db, 0, Duration::ZERO).await.map(drop)
+            lease.hand_back(&app.db).await.map(|_| true)
         }
         Ok(false) => {
             tracing::info!(%workspace, export = %id, attempt, "export called off or taken over");
-            Ok(())
+            Ok(true)
         }
         Err(error) => {
             tracing::error!(%workspace, export = %id, attempt, ?error, "export failed");
             // What went wrong may name tables and buckets, which are nobody's business outside.
-            let shown = "the database or the storage could not be read or written";
-            lease.fail(&app.db, shown, ATTEMPTS, PAUSE).await
+            match error.downcast_ref::<Refused>() {
+                Some(Refused(shown)) => give_back(app, lease, shown, 0).await,
+                None => give_back(app, lease, UNREACHABLE, FAILURES).await,
+            }
         }
     };
-    if let Err(error) = noted {
-        tracing::warn!(%error, "giving an export back; another instance takes it when the lease passes");
+    match useless {
+        Ok(true) => drop(remove(app, &path).await),
+        Ok(false) => tracing::info!(%workspace, export = %id, attempt, "export completed after all"),
+        // The file stays for whoever completes or clears the export: it may be the one that is shown.
+        Err(error) => {
+            tracing::warn!(%error, "giving an export back; another instance takes it when the lease passes");
+        }
     }
-    remove(app, &path).await;
+}
+
+const UNREACHABLE: &str = "the database or the storage could not be read or written";
+
+/// What no further run can mend, in words for those who asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+/// Notes a failed run, and answers whether its file is of no use. It is, unless the run was completed all the same: the
+/// update that completes it may have been made though its answer was lost.
+async fn give_back(app: &App, lease: Lease, shown: &str, most_failures: i32) -> sqlx::Result<bool> {
+    if lease.fail(&app.db, shown, most_failures, PAUSE).await? {
+        return Ok(true);
+    }
+    // Nothing of this run can be completed from here on, so what is read now stays so.
+    let export = db::exports::get(&app.db, lease.workspace, lease.id).await?;
+    Ok(!export.is_some_and(|export| export.status == ExportStatus::Completed && export.attempts == lease.attempt))
 }
 
 /// Keeps the lease as long as it can; says `lost` when it can't.
@@ -149,6 +179,12 @@ async fn write(
             file.pour(stream, csv::conversions::push, rows, lost).await?
         }
         ExportKind::Traffic => {
+            // Asked for in time, but begun too late: as refusing it at once, better none than one that is short.
+            if let Some(before) = db::reports::clicks_pruned_before(&mut *snapshot, lease.workspace).await?
+                && export.from < before
+            {
+                return Err(Refused(clicks_removed(before)).into());
+            }
             let stream = db::exports::traffic::stream(&mut snapshot, &scope, export.as_of);
             let file = File::new(app, path, &csv::traffic::COLUMNS)?;
             file.pour(stream, csv::traffic::push, rows, lost).await?
@@ -157,6 +193,15 @@ async fn write(
     let Some(bytes) = bytes else { return Ok(false) };
     snapshot.commit().await?;
     Ok(lease.complete(&app.db, rows.load(Ordering::Relaxed), bytes, app.config.export_days).await?)
+}
+
+/// Why no traffic export is made of a time whose clicks may be gone, and what to do about it.
+#[must_use]
+pub fn clicks_removed(before: At) -> String {
+    format!(
+        "clicks from before {before} have been removed (click_retention_days), so the file would be short; begin at \
+         {before}, and ask reports without as_of for the sums of the time before"
+    )
 }
 
 fn scope(workspace: WorkspaceId, export: &Export) -> anyhow::Result<Scope> {
@@ -255,7 +300,7 @@ async fn sweep(app: App, stop: CancellationToken) {
 /// # Errors
 /// The database's. What storage refuses is logged and tried again at the next look.
 pub async fn clear(app: &App) -> sqlx::Result<()> {
-    db::exports::give_up(&app.db, ATTEMPTS).await?;
+    db::exports::give_up(&app.db, FAILURES).await?;
     for export in db::exports::due_to_clear(&app.db, 100).await? {
         db::exports::expire(&app.db, export).await?;
         let mut removed = true;
@@ -269,8 +314,12 @@ pub async fn clear(app: &App) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Removes a file if it is there.
+/// Removes a file if it is there, and what an upload of it left that was killed.
 async fn remove(app: &App, path: &Path) -> bool {
+    if let Err(error) = remove_parts(app, path).await {
+        tracing::warn!(%error, %path, "removing what is left of the file of an export");
+        return false;
+    }
     match app.exports.0.delete(path).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => true,
         Err(error) => {
@@ -278,4 +327,23 @@ async fn remove(app: &App, path: &Path) -> bool {
             false
         }
     }
+}
+
+/// In a folder, an upload goes to `….csv#1` until it is whole (`#2` if that was there, and so on), which the storage's
+/// own interface does not reach. Elsewhere the storage itself has to do away with uploads that nobody ends.
+async fn remove_parts(app: &App, path: &Path) -> std::io::Result<()> {
+    let (Ok(folder), Some(below)) = (app.config.export_url.to_file_path(), path.prefix_match(&app.exports.1)) else {
+        return Ok(());
+    };
+    let file = below.fold(folder, |folder, part| folder.join(part.as_ref()));
+    for number in 1_u64.. {
+        let mut part = file.clone().into_os_string();
+        part.push(format!("#{number}"));
+        match tokio::fs::remove_file(part).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

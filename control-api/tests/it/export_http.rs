@@ -44,17 +44,17 @@ pub async fn file(team: &Team, export: &Value) -> Answer {
     team.get(&format!("/v1/exports/{}/file", text(export, "/id"))).await
 }
 
-fn rows(csv: &str) -> Vec<HashMap<String, String>> {
+pub fn rows(csv: &str) -> Vec<HashMap<String, String>> {
     csv::Reader::from_reader(csv.as_bytes()).deserialize().collect::<Result<_, _>>().unwrap()
 }
 
-async fn clicked(service: &Service, host: &str) -> Visited {
+pub async fn clicked(service: &Service, host: &str) -> Visited {
     let visited = service.visit(host, "nomura", service.now()).await;
     assert_eq!(service.deliver(&[&visited]).await["stored"], 1);
     visited
 }
 
-async fn sell(source: &Source, id: &str, click: &Visited, amount: i64, currency: &str) {
+pub async fn sell(source: &Source, id: &str, click: &Visited, amount: i64, currency: &str) {
     let sale =
         json!({"event_id": id, "type": "sale", "nim_ct": click.token, "amount_minor": amount, "currency": currency});
     source.accepted(sale).await;

@@ -18,6 +18,7 @@ mod everything;
 mod explain;
 mod export_columns;
 mod export_http;
+mod export_runs;
 mod export_s3;
 mod exports;
 mod isolation;

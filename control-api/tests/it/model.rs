@@ -4,6 +4,7 @@
 
 mod history;
 mod plain;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -61,13 +62,14 @@ async fn random_histories_end_as_the_plain_model_says(pool: PgPool) {
                 rollups::fold(&pool, 20).await.unwrap();
             }
         }
-        traffic_is_as_expected(&history).await;
+        traffic::is_as_expected(&history).await;
         histories.push(history);
     }
     assert!(missing.is_empty(), "never happened: {missing:?}");
     let _work = service.work();
     let files = histories.iter().map(file_and_report_agree);
     futures::future::join_all(files).await;
+    futures::future::join_all(histories.iter().map(traffic::file_and_report_agree)).await;
 }
 
 /// Takes away what has happened in a history so far.
@@ -170,33 +172,13 @@ fn click_key(history: &History, group: &str, click: &Click) -> Option<String> {
     })
 }
 
-async fn traffic_is_as_expected(history: &History) {
-    for (group, bots) in
-        [("partner", "all"), ("program", "human"), ("link", "bot"), ("trigger", "all"), ("day", "human")]
-    {
-        let mut all: BTreeMap<String, [u64; 5]> = BTreeMap::new();
-        for click in history.world.clicks.iter().filter(|click| click.delivered.is_some()) {
-            let selected = bots == "all" || click.bot == (bots == "bot");
-            let counts = [selected, !click.bot, click.bot, selected && !click.qr, selected && click.qr];
-            for key in ["".to_owned(), click_key(history, group, click).unwrap()] {
-                let sums = all.entry(key).or_default();
-                (0..5).for_each(|n| sums[n] += u64::from(counts[n]));
-            }
-        }
-        let path = format!("/v1/reports/traffic?{}&tz=UTC&group_by={group}&bots={bots}", range(history));
-        let report = history.team.get(&path).await.expect(200);
-        let counts =
-            |at: &Value| ["selected", "human", "bot", "short_link", "qr_scan"].map(|name| at[name].as_u64().unwrap());
-        let totals = all.remove("").unwrap_or_default();
-        assert_eq!(counts(&report["totals"]), totals, "{report}");
-        assert_eq!(report["totals"]["total"], totals[1] + totals[2]);
-        let found: BTreeMap<String, [u64; 5]> =
-            report["groups"].as_array().unwrap().iter().map(|group| (text(group, "/key"), counts(group))).collect();
-        // A group of which nothing is selected need not be shown.
-        let shown = |counts: &[u64; 5]| counts[0] > 0;
-        let only =
-            |groups: BTreeMap<String, [u64; 5]>| groups.into_iter().filter(|(_, c)| shown(c)).collect::<Vec<_>>();
-        assert_eq!(only(found), only(all), "{path}");
+/// What a group is called: as its latest click called it.
+fn label<'a>(history: &History, group: &str, clicks: impl Iterator<Item = &'a Click>) -> Option<String> {
+    let latest = clicks.max_by(|one, other| one.id.cmp(&other.id))?;
+    match group {
+        "partner" => latest.partner.as_ref().map(|partner| partner.name.clone()),
+        "program" => latest.program.as_ref().map(|(_, program)| program.name.clone()),
+        _ => click_key(history, group, latest),
     }
 }
 
@@ -281,7 +263,15 @@ async fn report_is_as_expected(history: &History, group: &str, as_of: &str) -> V
         // Nothing was asked to be compared.
         assert_eq!((fields.remove("previous"), fields.remove("change")), (Some(Value::Null), Some(Value::Null)));
         fields.retain(|name, _| name != "key" && name != "label");
-        found.insert(text(shown, "/key"), outcome);
+        let key = text(shown, "/key");
+        if matches!(group, "partner" | "program") {
+            let credited = rows.iter().filter(|row| row.status == "attributed");
+            let clicks = credited.map(|row| &world.clicks[row.click.unwrap()]);
+            let expected =
+                label(history, group, clicks.filter(|click| click_key(history, group, click).as_ref() == Some(&key)));
+            assert_eq!(shown["label"].as_str().map(str::to_owned), expected, "{path} {key}");
+        }
+        found.insert(key, outcome);
     }
     let has_clicks = !matches!(group, "type" | "currency");
     let shown =
@@ -305,6 +295,25 @@ fn add_up(rows: &[HashMap<String, String>], column: &str) -> i64 {
     rows.iter().filter_map(|row| row[column].parse::<i64>().ok()).sum()
 }
 
+/// A report as CSV.
+async fn table(history: &History, path: &str) -> Vec<HashMap<String, String>> {
+    let request = axum::http::Request::get(path)
+        .header("authorization", format!("Bearer {}", history.team.key))
+        .header("accept", "text/csv");
+    read(&history.team.service.send(request.body(axum::body::Body::empty()).unwrap()).await.text)
+}
+
+/// The rows of an export, once it is written.
+async fn written(history: &History, export: &Value) -> Vec<HashMap<String, String>> {
+    let path = format!("/v1/exports/{}", text(export, "/id"));
+    while !matches!(text(&history.team.get(&path).await.expect(200), "/status").as_str(), "completed" | "failed") {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let file = history.team.get(&format!("{path}/file")).await;
+    assert_eq!(file.status, 200, "{}", file.text);
+    read(&file.text)
+}
+
 /// The export, the report of its moment, and that report as a file.
 async fn file_and_report_agree(history: &History) {
     let body = range(history);
@@ -317,22 +326,12 @@ async fn file_and_report_agree(history: &History) {
     }
     let report = report_is_as_expected(history, "partner", &as_of).await;
     let path = format!("/v1/reports/conversions?{}&tz=UTC&group_by=partner{as_of}", range(history));
-    let request = axum::http::Request::get(path)
-        .header("authorization", format!("Bearer {}", history.team.key))
-        .header("accept", "text/csv");
-    let table = history.team.service.send(request.body(axum::body::Body::empty()).unwrap()).await;
-    let table = read(&table.text);
+    let table = table(history, &path).await;
     for name in ["leads", "sales", "refunds", "cancellations", "reversals"] {
         assert_eq!(json!(add_up(&table, name)), report["totals"][name], "{name}");
     }
 
-    let path = format!("/v1/exports/{}", text(&export, "/id"));
-    while !matches!(text(&history.team.get(&path).await.expect(200), "/status").as_str(), "completed" | "failed") {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
-    let file = history.team.get(&format!("{path}/file")).await;
-    assert_eq!(file.status, 200, "{}", file.text);
-    let file = read(&file.text);
+    let file = written(history, &export).await;
     let world = &history.world;
     let rows = world.rows();
     let mut entries = BTreeSet::new();

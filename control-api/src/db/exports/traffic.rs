@@ -40,14 +40,14 @@ pub fn stream<'a>(db: &'a mut PgConnection, scope: &Scope, as_of: At) -> BoxStre
            count(*) as "clicks!", count(*) filter (where bot_reason is null) as "human!",
            count(*) filter (where trigger = 'qr') as "qr_scan!"
            from clicks
-           where workspace_id = $1 and click_id >= $2 and click_id < $3 and recorded_at <= $4
+           where workspace_id = $1 and click_id >= $2 and click_id < $3 and recorded_at < $4
              and ($6::uuid is null or partner_id = $6) and ($7::uuid is null or program_id = $7)
            group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
            order by 1, 2, 5, 8, 4, 7"#,
         scope.workspace.uuid(),
         first_id(scope.from),
         first_id(scope.to),
-        as_of.0,
+        as_of.end_of_millisecond().0,
         scope.tz.name(),
         scope.filter.partner.map(PartnerId::uuid),
         scope.filter.program.map(ProgramId::uuid),

@@ -208,8 +208,8 @@ fn base(scope: &Scope, group: Group, bots: Bots) -> Sql {
     ));
     push_matching(&mut sql, scope, bots, "*");
     sql.push(" and status = 'attributed'");
-    if let Some(as_of) = scope.as_of {
-        sql.push(" and attributed_at <= ").push_bind(as_of.0);
+    if let Some(end) = scope.known_before() {
+        sql.push(" and attributed_at < ").push_bind(end.0);
     }
     sql.push(
         ") c) c), counted as (
@@ -253,8 +253,8 @@ pub async fn beside(db: &mut PgConnection, scope: &Scope, bots: Bots) -> sqlx::R
     let mut sql = Sql::new("select count(*) filter (where ");
     let pending = |sql: &mut Sql| {
         sql.push("(attributed_at is null");
-        if let Some(as_of) = scope.as_of {
-            sql.push(" or attributed_at > ").push_bind(as_of.0);
+        if let Some(end) = scope.known_before() {
+            sql.push(" or attributed_at >= ").push_bind(end.0);
         }
         sql.push(")");
     };
@@ -273,8 +273,8 @@ fn push_matching(sql: &mut Sql, scope: &Scope, bots: Bots, columns: &'static str
     sql.push(format_args!("select {columns} from conversions where workspace_id = ")).push_bind(scope.workspace);
     sql.push(" and occurred_at >= ").push_bind(scope.from.0);
     sql.push(" and occurred_at < ").push_bind(scope.to.0);
-    if let Some(as_of) = scope.as_of {
-        sql.push(" and recorded_at <= ").push_bind(as_of.0);
+    if let Some(end) = scope.known_before() {
+        sql.push(" and recorded_at < ").push_bind(end.0);
     }
     sql.push(match bots {
         Bots::All => "",

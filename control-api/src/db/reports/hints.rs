@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::{
     Bots, Filter, Scope,
+    clicks::first_id,
     fragments::{Sql, push_filter, push_tagged},
 };
 use crate::time::At;
@@ -101,6 +102,35 @@ pub async fn conversions(db: &mut PgConnection, scope: &Scope, bots: Bots) -> sq
     sql.build_query_as::<Extent>().fetch_optional(db).await
 }
 
+/// Since when clicks of the range are known of which `as_of` knew nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn clicks_after(db: &mut PgConnection, scope: &Scope) -> sqlx::Result<Option<At>> {
+    let Some(end) = scope.known_before() else { return Ok(None) };
+    let mut sql = Sql::new("select min(recorded_at) from clicks where workspace_id = ");
+    sql.push_bind(scope.workspace).push(" and click_id >= ").push_bind(first_id(scope.from));
+    sql.push(" and click_id < ").push_bind(first_id(scope.to)).push(" and recorded_at >= ").push_bind(end.0);
+    push_filter(&mut sql, scope);
+    sql.build_query_scalar().fetch_one(db).await
+}
+
+/// Since when partner-attributed conversions of the range are known of which `as_of` knew nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn conversions_after(db: &mut PgConnection, scope: &Scope) -> sqlx::Result<Option<At>> {
+    let Some(end) = scope.known_before() else { return Ok(None) };
+    let mut sql = Sql::new(
+        "select min(greatest(recorded_at, attributed_at)) from conversions
+         where status = 'attributed' and workspace_id = ",
+    );
+    sql.push_bind(scope.workspace).push(" and occurred_at >= ").push_bind(scope.from.0);
+    sql.push(" and occurred_at < ").push_bind(scope.to.0).push(" and recorded_at >= ").push_bind(end.0);
+    push_filter(&mut sql, scope);
+    sql.build_query_scalar().fetch_one(db).await
+}
+
 /// How many partner-attributed conversions in scope `bots` leaves out.
 ///
 /// # Errors
@@ -114,8 +144,8 @@ pub async fn left_out(db: &mut PgConnection, scope: &Scope, bots: Bots) -> sqlx:
     let mut sql = Sql::new("select count(*) from conversions where status = 'attributed' and workspace_id = ");
     sql.push_bind(scope.workspace).push(" and occurred_at >= ").push_bind(scope.from.0);
     sql.push(" and occurred_at < ").push_bind(scope.to.0);
-    if let Some(as_of) = scope.as_of {
-        sql.push(" and recorded_at <= ").push_bind(as_of.0).push(" and attributed_at <= ").push_bind(as_of.0);
+    if let Some(end) = scope.known_before() {
+        sql.push(" and recorded_at < ").push_bind(end.0).push(" and attributed_at < ").push_bind(end.0);
     }
     push_bots(&mut sql, others);
     push_filter(&mut sql, scope);

@@ -88,6 +88,8 @@ impl Side {
 pub struct TrafficFacts {
     /// Clicks in scope that `bots` left out.
     pub left_out: i64,
+    /// Since when clicks of the range are known that came after `as_of`.
+    pub later: Option<At>,
     /// The filters, one by one; the whole workspace where there are none.
     pub sides: Vec<Side>,
 }
@@ -96,6 +98,9 @@ pub struct TrafficFacts {
 #[must_use]
 pub fn of_traffic(question: Question, facts: &TrafficFacts) -> Vec<Hint> {
     if let Some(hint) = filtered(question.bots, facts.left_out, "clicks") {
+        return vec![hint];
+    }
+    if let Some(hint) = recorded_later(facts.later, "clicks") {
         return vec![hint];
     }
     let never: Vec<Hint> = facts
@@ -129,6 +134,8 @@ pub struct ConversionFacts {
     pub unattributed: i64,
     /// Events in scope that wait.
     pub pending: i64,
+    /// Since when attributed conversions of the range are known that came after `as_of`.
+    pub later: Option<At>,
     /// When conversions occurred that match all filters, whatever the range.
     pub conversions: Option<Extent>,
     /// Whether the workspace ever accepted an event.
@@ -153,6 +160,7 @@ pub fn of_conversions(question: Question, facts: &ConversionFacts) -> Vec<Hint> 
             let detail = format!("{pending} events in the range wait for their click or their original");
             hint("pending_only", detail)
         }),
+        recorded_later(facts.later, "conversions"),
     ];
     let there: Vec<Hint> = there.into_iter().flatten().collect();
     if !there.is_empty() {
@@ -197,16 +205,22 @@ fn filtered(bots: Bots, left_out: i64, what: &str) -> Option<Hint> {
     }
 }
 
+/// The range holds something: only `as_of` stands before it.
+fn recorded_later(later: Option<At>, what: &str) -> Option<Hint> {
+    let detail = |since| format!("{what} of the range are known from {since} on, which is after as_of");
+    later.map(|since| hint("recorded_after_as_of", detail(since)))
+}
+
 fn is_apart(question: Question, extent: Extent) -> bool {
     extent.first >= question.to
         || extent.last < question.from
-        || question.as_of.is_some_and(|as_of| extent.first > as_of)
+        || question.as_of.is_some_and(|as_of| extent.first >= as_of.end_of_millisecond())
 }
 
 fn elsewhere(question: Question, extent: Extent, what: &str) -> Hint {
     let day = |at: At| at.0.with_timezone(&question.tz).format("%Y-%m-%d");
     let (first, last) = (day(extent.first), day(extent.last));
-    if question.as_of.is_some_and(|as_of| extent.first > as_of) {
+    if question.as_of.is_some_and(|as_of| extent.first >= as_of.end_of_millisecond()) {
         return hint("recorded_after_as_of", format!("{what} are known from {first} on, which is after as_of"));
     }
     hint("outside_range", format!("none in the range; {what} are known from {first} to {last}"))

@@ -192,8 +192,12 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let totals = TrafficTotals::of(grouped.totals, bots);
     let mut hints = vec![];
     if totals.selected == 0 {
-        let sides = if totals.total == 0 { hints::sides(&mut db, scope).await.map_err(refused)? } else { vec![] };
-        hints = hints::of_traffic((scope, bots).into(), &TrafficFacts { left_out: totals.total, sides });
+        let mut facts = TrafficFacts { left_out: totals.total, later: None, sides: vec![] };
+        if totals.total == 0 {
+            facts.later = reports::hints::clicks_after(&mut db, scope).await.map_err(refused)?;
+            facts.sides = hints::sides(&mut db, scope).await.map_err(refused)?;
+        }
+        hints = hints::of_traffic((scope, bots).into(), &facts);
     }
     if reports::clicks::counts_clicks(scope, Some(group)) {
         let from = before.as_ref().map_or(scope.from, |before| before.scope.from);

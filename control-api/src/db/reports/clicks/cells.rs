@@ -224,8 +224,8 @@ fn push_clicks(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Meas
     ));
     sql.push_bind(scope.workspace).push(" and click_id >= ").push_bind(first_id(scope.from));
     sql.push(" and click_id < ").push_bind(first_id(scope.to));
-    if let (Some(as_of), Table::Facts) = (scope.as_of, table) {
-        sql.push(" and recorded_at <= ").push_bind(as_of.0);
+    if let (Some(end), Table::Facts) = (scope.known_before(), table) {
+        sql.push(" and recorded_at < ").push_bind(end.0);
     }
     push_filter(sql, scope);
     sql.push(" group by 1, 2) counted");

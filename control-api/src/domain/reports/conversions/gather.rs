@@ -121,6 +121,7 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
             left_out: reports::hints::left_out(&mut db, scope, bots).await.map_err(refused)?,
             unattributed,
             pending,
+            later: reports::hints::conversions_after(&mut db, scope).await.map_err(refused)?,
             conversions: reports::hints::conversions(&mut db, scope, bots).await.map_err(refused)?,
             has_events: reports::hints::has_events(&mut db, scope).await.map_err(refused)?,
             tracking: reports::hints::tracking(&mut db, scope).await.map_err(refused)?,

@@ -57,19 +57,26 @@ fn traffic_is_empty_for_a_reason() {
         (Bots::All, None, 0, vec![partner(january, true), country(around)], vec!["outside_range"]),
         (Bots::All, None, 0, vec![partner(around, true), country(around)], vec!["no_match"]),
     ] {
-        let facts = TrafficFacts { left_out, sides };
+        let facts = TrafficFacts { left_out, later: None, sides };
         assert_eq!(codes(&of_traffic(march(bots, as_of), &facts)), expected, "{bots} {as_of:?} {facts:?}");
     }
+    // They happened in the range, and were recorded when it was over.
+    let facts = TrafficFacts { left_out: 0, later: Some(at("2026-04-02T10:00:00.123Z")), sides: all(around) };
+    let hints = of_traffic(march(Bots::All, Some("2026-04-01T00:00:00Z")), &facts);
+    assert_eq!(codes(&hints), ["recorded_after_as_of"]);
+    assert!(hints[0].detail.contains("2026-04-02T10:00:00.123Z"), "{hints:?}");
 }
 
 #[test]
 fn conversions_are_missing_for_a_reason() {
     let january = extent("2026-01-05T10:00:00Z", "2026-01-31T23:30:00Z");
     let clicked = side(Some("partner"), january, Some(true));
+    let later = Some(at("2026-04-02T10:00:00.123Z"));
     let base = || ConversionFacts {
         left_out: 0,
         unattributed: 0,
         pending: 0,
+        later: None,
         conversions: None,
         has_events: true,
         tracking: (2, 1),
@@ -81,6 +88,9 @@ fn conversions_are_missing_for_a_reason() {
         (ConversionFacts { pending: 2, ..base() }, vec!["pending_only"]),
         (ConversionFacts { unattributed: 1, pending: 2, ..base() }, vec!["unattributed_only", "pending_only"]),
         (ConversionFacts { left_out: 4, ..base() }, vec!["bots_filtered"]),
+        // Something is in the range; that more is outside it explains nothing.
+        (ConversionFacts { later, conversions: january, ..base() }, vec!["recorded_after_as_of"]),
+        (ConversionFacts { later, pending: 2, ..base() }, vec!["pending_only", "recorded_after_as_of"]),
         (ConversionFacts { conversions: january, ..base() }, vec!["outside_range"]),
         (ConversionFacts { tracking: (0, 3), ..base() }, vec!["tracking_disabled"]),
         // No links at all is no matter of their tracking.
@@ -101,6 +111,7 @@ fn conversions_are_missing_for_a_reason() {
 fn days_are_those_of_the_zone() {
     let facts = TrafficFacts {
         left_out: 0,
+        later: None,
         sides: vec![side(None, extent("2026-01-05T10:00:00Z", "2026-01-31T23:30:00Z"), None)],
     };
     let hints = of_traffic(march(Bots::All, None), &facts);
