@@ -98,7 +98,7 @@ async fn create(
         && let Some(before) = db::reports::clicks_pruned_before(&app.db, auth.workspace).await?
         && scope.from < before
     {
-        return Err(ApiError::field("/from", "clicks_removed", &work::exports::clicks_removed(before)));
+        return Err(ApiError::field("/from", "clicks_removed", work::exports::clicks_removed(before)));
     }
 
     let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
