@@ -119,7 +119,7 @@ function factsOf(request) {
 ${request.url}
 ${headers.get("user-agent") ?? ""}
 ${headers.get("referer") ?? ""}
-${headers.get("sec-purpose") ?? ""} ${headers.get("purpose") ?? ""} ${headers.get("x-moz") ?? ""}
+${headers.get("sec-purpose") ?? ""} ${headers.get("purpose") ?? ""} ${headers.get("x-purpose") ?? ""} ${headers.get("x-moz") ?? ""}
 ${cf.country ?? ""}
 ${cf.region ?? ""}
 ${cf.city ?? ""}

@@ -12,7 +12,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) url: &'a str,
     pub(crate) agent: &'a str,
     pub(crate) referrer: &'a str,
-    /// `Sec-Purpose`, `Purpose` and `X-Moz`, one after the other.
+    /// `Sec-Purpose`, `Purpose`, `X-Purpose` and `X-Moz`, one after the other.
     purpose: &'a str,
     country: &'a str,
     region: &'a str,

@@ -80,6 +80,11 @@ pub(crate) async fn hand_over(env: &Env, config: &Config) -> bool {
                     failures += 1;
                 }
             }
+        } else if !claim.dropped.is_empty() && !told {
+            // Only notices of dropped clicks are left, and nobody listens. Without a pause this would never end: the
+            // clock stands still until something is waited for.
+            rest = PAUSES[failures.min(PAUSES.len() - 1)];
+            failures += 1;
         }
         Isolate::with(|isolate| isolate.keep.borrow_mut().settle(claim, &taken, told, rest, runtime::now()));
         if is_empty() || runtime::now().since(started) > LONG_ENOUGH {

@@ -33,7 +33,7 @@ pub struct Visit<'a> {
     pub agent: &'a str,
     /// `Referer`.
     pub referrer: &'a str,
-    /// Whether `Sec-Purpose`, `Purpose` or `X-Moz` say that this is a prefetch.
+    /// Whether `Sec-Purpose`, `Purpose`, `X-Purpose` or `X-Moz` say that this is a prefetch.
     pub prefetch: bool,
     /// Whether the network itself takes the client for a bot.
     pub known_bot: bool,

@@ -40,7 +40,7 @@ function answer(request, env, ctx, { version, record, signer }, host, slug, quer
   }
   const headers = request.headers;
   const client = classify(headers.get("user-agent") ?? "", env);
-  const purpose = `${headers.get("sec-purpose") ?? ""} ${headers.get("purpose") ?? ""} ${headers.get("x-moz") ?? ""}`;
+  const purpose = `${headers.get("sec-purpose") ?? ""} ${headers.get("purpose") ?? ""} ${headers.get("x-purpose") ?? ""} ${headers.get("x-moz") ?? ""}`;
   const cf = request.cf ?? {};
   const management = cf.botManagement ?? {};
   let bot = client.bot;
