@@ -1,6 +1,5 @@
 // Asks a running workerd about its main worker, through its inspector: `profile` prints the functions that take most time
-// themselves over so many milliseconds; `heap` collects garbage, then prints the bytes in use of the isolate's heap and
-// of its buffers, the module's memory among them.
+// themselves over so many milliseconds; `heap` prints the bytes in use of the isolate's heap, garbage included.
 const [question, port, time] = process.argv.slice(2);
 
 const targets = await (await fetch(`http://127.0.0.1:${port}/json`)).json();
@@ -45,8 +44,6 @@ async function profile() {
 }
 
 async function heap() {
-  await call("HeapProfiler.enable");
-  await call("HeapProfiler.collectGarbage");
-  const { usedSize, backingStorageSize } = await call("Runtime.getHeapUsage");
-  console.log(`${usedSize} ${backingStorageSize}`);
+  const { usedSize } = await call("Runtime.getHeapUsage");
+  console.log(usedSize);
 }

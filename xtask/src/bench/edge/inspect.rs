@@ -12,13 +12,6 @@ pub(super) struct Inspector<'a> {
     port: u16,
 }
 
-/// Bytes in use once garbage is collected.
-pub(super) struct Heap {
-    pub(super) heap: f64,
-    /// Of buffers; the module's memory is one.
-    pub(super) buffers: f64,
-}
-
 impl<'a> Inspector<'a> {
     /// Of a workerd that has one.
     pub(super) fn of(context: &'a Context, tools: &'a Tools, prepared: &Prepared) -> Self {
@@ -30,12 +23,10 @@ impl<'a> Inspector<'a> {
         self.ask(&["profile", &self.port.to_string(), &millis.to_string()]).await
     }
 
-    /// What the worker's isolate has in use, in megabytes.
-    pub(super) async fn heap(&self) -> anyhow::Result<Heap> {
+    /// The heap that the worker's isolate has in use, garbage included, in megabytes. The module's memory is not in it.
+    pub(super) async fn heap(&self) -> anyhow::Result<f64> {
         let text = self.ask(&["heap", &self.port.to_string()]).await?;
-        let (heap, buffers) = text.trim().split_once(' ').context("the inspector tells no sizes")?;
-        let megabytes = |bytes: &str| anyhow::Ok(bytes.parse::<f64>()? / 1e6);
-        Ok(Heap { heap: megabytes(heap)?, buffers: megabytes(buffers)? })
+        Ok(text.trim().parse::<f64>().context("the inspector tells no size")? / 1e6)
     }
 
     async fn ask(&self, question: &[&str]) -> anyhow::Result<String> {

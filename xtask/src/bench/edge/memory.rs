@@ -1,9 +1,9 @@
-//! Memory while a million requests visit 100,000 links, ten times what an isolate keeps: what the worker's isolate has in
-//! use, which Cloudflare bounds to 128 MB, and what the whole process holds, the store beside it, the runtime and what
+//! Memory while a million requests visit 100,000 links, ten times what an isolate keeps: the heap that the worker's isolate has in
+//! use, and what the whole process holds, the store beside it, the runtime and what
 //! it has not given back yet among that.
 
 use super::{
-    inspect::{Heap, Inspector},
+    inspect::Inspector,
     link,
     runtime::{Runtime, Subject},
 };
@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, tools: &Tools) -> anyhow::Result<()> 
     let prepared = Runtime::prepare(context, Subject::OursAlone)?.with_inspector()?;
     let inspector = Inspector::of(context, tools, &prepared);
     let runtime = prepared.start().await?;
-    println!("{:>12}{:>14}{:>14}{:>14}", "requests", "heap MB", "buffers MB", "resident MB");
+    println!("{:>12}{:>14}{:>14}", "requests", "heap MB", "resident MB");
     for tenth in 0..=TENTHS {
         if tenth > 0 {
             // A step that shares no factor with the number of links visits each once, in no order that a cache likes.
@@ -29,8 +29,8 @@ pub(super) async fn run(context: &Context, tools: &Tools) -> anyhow::Result<()> 
             load::run(runtime.port(), CONNECTIONS, Until::Count(LINKS), link::REDIRECT, |n| link::request(&slug(n)))
                 .await?;
         }
-        let Heap { heap, buffers } = inspector.heap().await?;
-        println!("{:>12}{heap:>14.1}{buffers:>14.1}{:>14.1}", tenth * LINKS, runtime.resident_megabytes()?);
+        let heap = inspector.heap().await?;
+        println!("{:>12}{heap:>14.1}{:>14.1}", tenth * LINKS, runtime.resident_megabytes()?);
     }
     Ok(())
 }
