@@ -98,7 +98,8 @@ pub async fn drop_partitions(db: &PgPool, before: At) -> sqlx::Result<Vec<String
     for partition in old {
         // Names are `clicks_` and digits: the filter above has read them as a date.
         let name = partition.name;
-        if partition.half_done == Some(false) {
+        // Also of what is detached already: whoever did that by hand, to keep it, finds it where it was.
+        if partition.half_done != Some(true) {
             let kept = format!(
                 "select exists (
                     select 1 from workspaces w
@@ -113,7 +114,7 @@ pub async fn drop_partitions(db: &PgPool, before: At) -> sqlx::Result<Vec<String
                 continue;
             }
         }
-        // None: a process was killed between detaching it and dropping it.
+        // None: it is detached, say because a process was killed before it could drop it.
         if let Some(half_done) = partition.half_done {
             let how = if half_done { "finalize" } else { "concurrently" };
             sqlx::raw_sql(AssertSqlSafe(format!("alter table clicks detach partition {name} {how}")))

@@ -80,10 +80,19 @@ async fn partitions_are_made_and_let_go_beside_readers_and_writers(pool: PgPool)
         .await
         .unwrap();
     sqlx::raw_sql("alter table clicks detach partition clicks_202001").execute(&pool).await.unwrap();
+    // One that somebody keeps clicks in stays, detached as it is.
+    let team = service.team().await;
+    let keep = "select ensure_click_partition('2020-03-15'); alter table clicks detach partition clicks_202003;
+        insert into clicks_202003 (workspace_id, click_id, link_id, domain, slug, destination, trigger, device, browser, os,
+            token_reason, record_version)
+        select id, uuid_at('2020-03-15 12:00:00Z'), id, 'go.acme.test', 'x', 'https://acme.test/', 'link', 'desktop',
+            'chrome', 'windows', 'appended', 1 from workspaces";
+    sqlx::raw_sql(keep).execute(&pool).await.unwrap();
     let before = At::from_millis(service.now().plus(-60 * Millis::DAY));
     let dropped = db::retention::drop_partitions(&pool, before).await.unwrap();
     assert_eq!(dropped, ["clicks_202001", "clicks_202002"]);
     assert!(!exists("clicks_202001").await && !exists("clicks_202002").await);
+    assert!(exists("clicks_202003").await, "{} keeps a click in it", team.id());
 }
 
 /// One instance looks after the database at a time, and another does when that one is gone.
