@@ -60,9 +60,8 @@ impl Duplicates {
     }
 }
 
-/// Adds up what a stored batch tells. Each statement is a transaction of its own that doesn't wait for the disk, because
-/// all batches touch the same rows: they would wait for the disk one after the other. Should the database crash, the
-/// counts of its last moments are lost, of clicks that are not: what an isolate minted is told again by its next click.
+/// Adds up what a stored batch tells. Each statement is a transaction of its own: rows that all batches touch are locked
+/// for a moment only.
 ///
 /// # Errors
 /// The database's.
@@ -73,9 +72,7 @@ pub async fn add_up(db: &PgPool, mints: &Mints, duplicates: &Duplicates) -> sqlx
         let isolates: Vec<i64> = mints.0.keys().map(|(_, isolate)| *isolate).collect();
         let minted: Vec<i64> = mints.0.values().copied().collect();
         sqlx::query!(
-            "with quick as materialized (select set_config('synchronous_commit', 'off', true))
-             insert into click_mints (hour, isolate, minted)
-             select told.* from quick, unnest($1::timestamptz[], $2::bigint[], $3::bigint[]) as told
+            "insert into click_mints (hour, isolate, minted) select * from unnest($1::timestamptz[], $2::bigint[], $3::bigint[])
              on conflict (hour, isolate) do update set minted = excluded.minted where click_mints.minted < excluded.minted",
             &hours as _,
             &isolates,
@@ -87,9 +84,7 @@ pub async fn add_up(db: &PgPool, mints: &Mints, duplicates: &Duplicates) -> sqlx
     if !duplicates.0.is_empty() {
         let (hours, counts): (Vec<At>, Vec<i64>) = duplicates.0.iter().unzip();
         sqlx::query!(
-            "with quick as materialized (select set_config('synchronous_commit', 'off', true))
-             insert into click_hours (hour, duplicate)
-             select told.* from quick, unnest($1::timestamptz[], $2::bigint[]) as told order by 1
+            "insert into click_hours (hour, duplicate) select * from unnest($1::timestamptz[], $2::bigint[]) order by 1
              on conflict (hour) do update set duplicate = click_hours.duplicate + excluded.duplicate",
             &hours as _,
             &counts,
