@@ -1,6 +1,5 @@
-//! Memory while a million requests visit 100,000 links, ten times what an isolate keeps: the heap that the worker's isolate has in
-//! use, and what the whole process holds, the store beside it, the runtime and what
-//! it has not given back yet among that.
+//! Memory while a million requests visit 100,000 links, ten times what an isolate keeps: the heap that the worker's
+//! isolate has in use, and what the whole process holds, the store beside it and the runtime among that.
 
 use super::{
     inspect::Inspector,
