@@ -153,6 +153,9 @@ pub struct Problem {
     /// Every wrong field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldFault>,
+    /// Of a rejected event: its id, where it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
 }
 
 impl ApiError {
@@ -197,10 +200,9 @@ impl ApiError {
             Self::Replay(_) => (StatusCode::OK, "replay"),
         }
     }
-}
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
+    /// The problem document, for a rejected event with its id.
+    pub fn answer(self, event_id: Option<String>) -> Response {
         if let Self::Replay(response) = self {
             return *response;
         }
@@ -228,6 +230,7 @@ impl IntoResponse for ApiError {
             code: code.to_owned(),
             request_id: request_id::current(),
             errors: self.field_faults(),
+            event_id,
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
@@ -239,6 +242,12 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.answer(None)
     }
 }
 

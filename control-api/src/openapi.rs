@@ -78,7 +78,7 @@ pub fn complete(declared: &utoipa::openapi::OpenApi) -> Value {
     vocabulary::describe(&mut schemas);
     for (path, method, operation) in operations(&mut paths) {
         answers::complete(path, method, operation, &schemas);
-        examples::add(operation, &schemas);
+        examples::add(path, method, operation, &schemas);
     }
     answers::link(&mut paths);
     document["paths"] = paths;
@@ -125,9 +125,19 @@ fn flatten(schemas: &mut Value) {
 
 fn flat(schema: &Value, schemas: &Value) -> Value {
     let Some(parts) = schema["allOf"].as_array() else { return schema.clone() };
+    let parts: Vec<Value> = parts.iter().map(|part| flat(resolve(part, schemas), schemas)).collect();
+    // What is one of several and something beside that: one of several, each with what is beside it.
+    if let Some(place) = parts.iter().position(|part| part["oneOf"].is_array()) {
+        let each = parts[place]["oneOf"].as_array().into_iter().flatten().map(|one| {
+            let mut whole = parts.clone();
+            whole[place] = one.clone();
+            flat(&json!({"allOf": whole, "description": one["description"]}), schemas)
+        });
+        let each: Vec<Value> = each.collect();
+        return json!({"oneOf": each, "description": schema["description"]});
+    }
     let (mut properties, mut required) = (Map::new(), vec![]);
     for part in parts {
-        let part = flat(resolve(part, schemas), schemas);
         properties.extend(part["properties"].as_object().cloned().unwrap_or_default());
         required.extend(part["required"].as_array().cloned().unwrap_or_default());
     }

@@ -429,3 +429,19 @@ pub async fn update(db: &mut PgConnection, workspace: WorkspaceId, link: &mut Li
     .await?;
     Ok(())
 }
+
+/// What a link shows changed beside its own fields: whom it belongs to.
+///
+/// # Errors
+/// The database's.
+pub async fn raise_version(db: &mut PgConnection, workspace: WorkspaceId, link: LinkId, at: At) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update links set version = version + 1, updated_at = $3 where workspace_id = $1 and id = $2",
+        workspace.uuid(),
+        link.uuid(),
+        at.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

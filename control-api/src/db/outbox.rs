@@ -1,14 +1,18 @@
 //! The replication outbox: what the edge must still be told. One coalesced row per key of the edge store,
 //! written in the transaction of the change.
 
+mod spread;
+
 use std::time::Duration;
 
 use shared::{
-    id::{DomainId, PartnerId, ProgramId, WorkspaceId},
+    id::{DomainId, WorkspaceId},
     record::link_key,
 };
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
+
+pub use spread::{Many, spread_on, touch_many};
 
 use super::links::Link;
 use crate::time::At;
@@ -75,69 +79,11 @@ async fn wake(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A partner was renamed, or became active or inactive: its links' records carry that.
+/// A domain was made or changed: its own record.
 ///
 /// # Errors
 /// The database's.
-pub async fn touch_links_of_partner(
-    db: &mut PgConnection,
-    workspace: WorkspaceId,
-    partner: PartnerId,
-) -> sqlx::Result<()> {
-    let links = sqlx::query_scalar!(
-        "select link_id from assignments where workspace_id = $1 and partner_id = $2 and ended_at is null",
-        workspace.uuid(),
-        partner.uuid(),
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    touch_links(db, workspace, &links).await
-}
-
-/// A program was renamed.
-///
-/// # Errors
-/// The database's.
-pub async fn touch_links_of_program(
-    db: &mut PgConnection,
-    workspace: WorkspaceId,
-    program: ProgramId,
-) -> sqlx::Result<()> {
-    let links = sqlx::query_scalar!(
-        "select link_id from assignments where workspace_id = $1 and program_id = $2 and ended_at is null",
-        workspace.uuid(),
-        program.uuid(),
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    touch_links(db, workspace, &links).await
-}
-
-/// The workspace changed what clicks of inactive partners carry.
-///
-/// # Errors
-/// The database's.
-pub async fn touch_links_of_inactive_partners(db: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<()> {
-    let links = sqlx::query_scalar!(
-        "select a.link_id from assignments a join partners p on p.workspace_id = a.workspace_id and p.id = a.partner_id
-         where a.workspace_id = $1 and a.ended_at is null and p.status <> 'active'",
-        workspace.uuid(),
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    touch_links(db, workspace, &links).await
-}
-
-/// A domain was made or changed; with `and_links`, in a way that its links' records carry.
-///
-/// # Errors
-/// The database's.
-pub async fn touch_domain(
-    db: &mut PgConnection,
-    workspace: WorkspaceId,
-    domain: DomainId,
-    links: DomainLinks,
-) -> sqlx::Result<()> {
+pub async fn touch_domain(db: &mut PgConnection, workspace: WorkspaceId, domain: DomainId) -> sqlx::Result<()> {
     sqlx::query!(
         "with touched as (
            update domains set record_version = record_version + 1 where workspace_id = $1 and id = $2 returning id, hostname
@@ -150,26 +96,7 @@ pub async fn touch_domain(
     )
     .execute(&mut *db)
     .await?;
-    if links == DomainLinks::Too {
-        let links = sqlx::query_scalar!(
-            "select id from links where workspace_id = $1 and domain_id = $2",
-            workspace.uuid(),
-            domain.uuid(),
-        )
-        .fetch_all(&mut *db)
-        .await?;
-        touch_links(db, workspace, &links).await?;
-    }
     wake(db).await
-}
-
-/// Whether a domain's change concerns its links' records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DomainLinks {
-    /// Only the domain's own record.
-    Unchanged,
-    /// Its links' as well.
-    Too,
 }
 
 /// What stands under one key of the edge's store.

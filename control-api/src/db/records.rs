@@ -149,16 +149,17 @@ pub async fn link(db: impl PgExecutor<'_>, workspace: Uuid, id: Uuid) -> sqlx::R
     .fetch_optional(db)
     .await?;
     Ok(row.map(|row| {
+        // Where the workspace discards the context of inactive partners, only the assignment's id goes along: it says
+        // why the partner is missing, and names nobody.
+        let in_context = row.in_context.unwrap_or(false);
         let partner = match (row.partner_id, row.partner_key, row.partner_name) {
-            (Some(id), Some(key), Some(name)) => Some(Named { id, key: key.into(), name: name.into() }),
+            (Some(id), Some(key), Some(name)) if in_context => Some(Named { id, key: key.into(), name: name.into() }),
             _ => None,
         };
         let program = match (row.program_id, row.program_key, row.program_name) {
-            (Some(id), Some(key), Some(name)) => Some(Named { id, key: key.into(), name: name.into() }),
+            (Some(id), Some(key), Some(name)) if in_context => Some(Named { id, key: key.into(), name: name.into() }),
             _ => None,
         };
-        // Where the workspace discards the context of inactive partners, nothing of it may reach a click.
-        let assignment = row.assignment_id.filter(|_| row.in_context.unwrap_or(false));
         LinkRow {
             workspace_id: row.workspace_id,
             id: row.id,
@@ -177,7 +178,7 @@ pub async fn link(db: impl PgExecutor<'_>, workspace: Uuid, id: Uuid) -> sqlx::R
             expires_at: row.expires_at,
             expired_url: row.expired_url,
             record_version: row.record_version,
-            assignment: assignment.map(|id| AssignmentRow { id, partner, program }),
+            assignment: row.assignment_id.map(|id| AssignmentRow { id, partner, program }),
         }
     }))
 }

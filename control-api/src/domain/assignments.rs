@@ -21,10 +21,10 @@ use crate::{
     error::ApiError,
     http::{
         fields::{Fields, boolean, word},
-        mutation::Mutation,
+        mutation::{Attempt, Mutation},
         reference::{Found, Reference, References},
     },
-    time::random,
+    time::{At, random},
 };
 
 shared::text_enum! {
@@ -117,11 +117,27 @@ pub struct Granted {
 /// Why a wish is not granted: each field that stands against it.
 pub type Refusals = Vec<(&'static str, ApiError)>;
 
+/// What a wish would come to, and why it may not.
+pub struct Decision {
+    granted: Granted,
+    refusals: Refusals,
+}
+
+impl Decision {
+    /// The wish, if nothing stands against it.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn granted(self) -> Result<Granted, Refusals> {
+        if self.refusals.is_empty() { Ok(self.granted) } else { Err(self.refusals) }
+    }
+}
+
 /// Looks up what wishes name and holds it. Call it before links are locked.
 ///
 /// # Errors
 /// The database's.
-pub async fn grant(change: &mut Mutation, wishes: &[&Wish]) -> Result<Vec<Result<Granted, Refusals>>, ApiError> {
+pub async fn grant(change: &mut Mutation, wishes: &[&Wish]) -> Result<Vec<Decision>, ApiError> {
     let workspace = change.workspace();
     let partners: References = wishes.iter().filter_map(|wish| wish.partner.as_ref()).collect();
     let partners = db::assignments::hold_partners(change.db(), workspace, &partners).await?;
@@ -142,7 +158,8 @@ pub async fn grant(change: &mut Mutation, wishes: &[&Wish]) -> Result<Vec<Result
     Ok(wishes.iter().map(|wish| decide(wish, assignee(wish), &programs)).collect())
 }
 
-fn decide(wish: &Wish, assignee: Option<&Assignee>, programs: &Found<Program>) -> Result<Granted, Refusals> {
+/// What a wish comes to, and all that stands against it.
+fn decide(wish: &Wish, assignee: Option<&Assignee>, programs: &Found<Program>) -> Decision {
     let mut granted = Granted { partner: assignee.map(|one| one.partner.clone()), program: None, warnings: vec![] };
     let mut refusals = vec![];
     match assignee {
@@ -162,6 +179,7 @@ fn decide(wish: &Wish, assignee: Option<&Assignee>, programs: &Found<Program>) -
                 let detail =
                     format!("the program {} is {}; only active programs can be assigned", program.key, program.status);
                 refusals.push(("/program", ApiError::Rule { code: "program_not_active", pointer: "/program", detail }));
+                granted.program = Some(program.clone());
             }
             Some(program) => granted.program = Some(program.clone()),
         },
@@ -181,25 +199,40 @@ fn decide(wish: &Wish, assignee: Option<&Assignee>, programs: &Found<Program>) -
     if wish.apply_program_defaults && granted.program.is_none() && granted.warnings.is_empty() {
         granted.warnings.push(Warning::NoProgramDefaults);
     }
-    if refusals.is_empty() { Ok(granted) } else { Err(refusals) }
+    Decision { granted, refusals }
 }
 
-/// Assigns a link, and copies its program's defaults onto it if the wish says so.
+/// Assigns a link, and copies its program's defaults onto it if the wish says so. What is in force already stays, also
+/// where its partner or program is no longer active.
 ///
 /// # Errors
-/// As [`grant`]; 404 where there is no such link; 422 where the defaults don't fit onto it.
+/// As [`grant`]; 404 where there is no such link; 412 where the caller saw another version of it; 422 where the
+/// defaults don't fit onto it.
 pub async fn put(
     change: &mut Mutation,
     by: ApiKeyId,
+    attempt: &Attempt,
     link: LinkId,
     wish: &Wish,
 ) -> Result<Warned<Assignment>, ApiError> {
     let workspace = change.workspace();
-    let granted = grant(change, &[wish]).await?.swap_remove(0);
-    // The first refusal has a status and code of its own, which is the answer's.
-    let Granted { partner, program, warnings } = granted.map_err(|mut refusals| refusals.swap_remove(0).1)?;
-    let partner = partner.ok_or_else(|| ApiError::field("/partner", "required", "is required"))?;
+    let Decision { granted: Granted { partner, program, warnings }, mut refusals } =
+        grant(change, &[wish]).await?.swap_remove(0);
+    let Some(partner) = partner else {
+        let missing = || ApiError::field("/partner", "required", "is required");
+        return Err(if refusals.is_empty() { missing() } else { refusals.swap_remove(0).1 });
+    };
     let before = db::links::lock(change.db(), workspace, link).await?.ok_or(ApiError::NotFound("link"))?;
+    attempt.check_version(before.version)?;
+    let latest = db::assignments::latest(change.db(), workspace, link).await?;
+    let same = latest.as_ref().is_some_and(|there| {
+        let programs = (there.program.as_ref().map(|one| one.id), program.as_ref().map(|one| one.id));
+        there.ended_at.is_none() && there.partner.id == partner.id && programs.0 == programs.1
+    });
+    // The first refusal has a status and code of its own, which is the answer's.
+    if !refusals.is_empty() && (!same || wish.apply_program_defaults) {
+        return Err(refusals.swap_remove(0).1);
+    }
     if let Some(program) = program.as_ref().filter(|_| wish.apply_program_defaults) {
         let mut after = before.clone();
         links::apply_defaults(&mut after, program)?;
@@ -207,36 +240,22 @@ pub async fn put(
             links::update(change, &before, &mut after).await?;
         }
     }
-    let assignment = assign(change, by, link, partner, program.as_ref()).await?;
-    if before.assignment.is_none_or(|before| before.id != assignment.id) {
-        db::outbox::touch_links(change.db(), workspace, &[link.uuid()]).await?;
-    }
+    let assignment = match latest {
+        Some(there) if same => there,
+        latest => assign(change, by, link, latest, partner, program.as_ref()).await?,
+    };
     Ok(Warned { object: assignment, warnings })
 }
 
-/// Assigns a locked or new link. The same partner and program again change nothing. The caller touches the
-/// link's record.
-///
-/// # Errors
-/// The database's.
-pub async fn assign(
+/// Ends the period that is in force, if one is, and begins another.
+async fn assign(
     change: &mut Mutation,
     by: ApiKeyId,
     link: LinkId,
+    latest: Option<Assignment>,
     partner: Named<'static, Partner>,
     program: Option<&Program>,
 ) -> Result<Assignment, ApiError> {
-    let workspace = change.workspace();
-    let program = program.map(Program::named);
-    let latest = db::assignments::latest(change.db(), workspace, link).await?;
-    let same = |there: &Assignment| {
-        let programs = (there.program.as_ref().map(|p| p.id), program.as_ref().map(|p| p.id));
-        there.ended_at.is_none() && there.partner.id == partner.id && programs.0 == programs.1
-    };
-    let latest = match latest {
-        Some(there) if same(&there) => return Ok(there),
-        other => other,
-    };
     let (mut at, mut minted) = (db::assignments::moment(change.db()).await?, change.app().ambient.now());
     if let Some(latest) = latest {
         // Clocks of instances differ; a link's history is in order all the same, by time and by id.
@@ -247,10 +266,20 @@ pub async fn assign(
         }
     }
     let id = AssignmentId::mint(minted, random());
+    let program = program.map(Program::named);
     let assignment =
         Assignment { id, link_id: link, partner, program, started_at: at, ended_at: None, actor: by, ended_by: None };
     begin(change, std::slice::from_ref(&assignment)).await?;
+    changed(change, link).await?;
     Ok(assignment)
+}
+
+/// A link shows whom it belongs to, and so does its record.
+async fn changed(change: &mut Mutation, link: LinkId) -> Result<(), ApiError> {
+    let (workspace, at) = (change.workspace(), change.app().ambient.at());
+    db::links::raise_version(change.db(), workspace, link, at).await?;
+    db::outbox::touch_links(change.db(), workspace, &[link.uuid()]).await?;
+    Ok(())
 }
 
 /// Stores assignments that begin, of links without an active one.
@@ -270,10 +299,11 @@ pub async fn begin(change: &mut Mutation, assignments: &[Assignment]) -> Result<
 /// that a repeated request is answered like the first.
 ///
 /// # Errors
-/// 404 where there is no such link, or it never had an assignment.
-pub async fn end(change: &mut Mutation, by: ApiKeyId, link: LinkId) -> Result<Assignment, ApiError> {
+/// 404 where there is no such link, or it never had an assignment; 412 where the caller saw another version of it.
+pub async fn end(change: &mut Mutation, by: ApiKeyId, attempt: &Attempt, link: LinkId) -> Result<Assignment, ApiError> {
     let workspace = change.workspace();
-    db::links::lock(change.db(), workspace, link).await?.ok_or(ApiError::NotFound("link"))?;
+    let before = db::links::lock(change.db(), workspace, link).await?.ok_or(ApiError::NotFound("link"))?;
+    attempt.check_version(before.version)?;
     let latest = db::assignments::latest(change.db(), workspace, link).await?;
     let latest = latest.ok_or(ApiError::NotFound("assignment"))?;
     if latest.ended_at.is_some() {
@@ -281,16 +311,11 @@ pub async fn end(change: &mut Mutation, by: ApiKeyId, link: LinkId) -> Result<As
     }
     let at = db::assignments::moment(change.db()).await?.max(latest.started_at);
     let ended = close(change, by, latest, at).await?;
-    db::outbox::touch_links(change.db(), workspace, &[link.uuid()]).await?;
+    changed(change, link).await?;
     Ok(ended)
 }
 
-async fn close(
-    change: &mut Mutation,
-    by: ApiKeyId,
-    assignment: Assignment,
-    at: crate::time::At,
-) -> Result<Assignment, ApiError> {
+async fn close(change: &mut Mutation, by: ApiKeyId, assignment: Assignment, at: At) -> Result<Assignment, ApiError> {
     let workspace = change.workspace();
     db::assignments::close(change.db(), workspace, assignment.id, at, by).await?;
     let ended = Assignment { ended_at: Some(at), ended_by: Some(by), ..assignment.clone() };

@@ -45,7 +45,7 @@ pub async fn free(change: &mut Mutation, of: Of, wishes: &[Wish<'_>]) -> Result<
         .iter()
         .map(|wish| match wish {
             Wish::Asked(_) => None,
-            Wish::Named(name) => Some(Key::from_name(name, of.word())),
+            Wish::Named(name) => Some(made_of(name, of)),
         })
         .collect();
     take_turns(change, of, &bases).await?;
@@ -70,7 +70,7 @@ pub async fn free(change: &mut Mutation, of: Of, wishes: &[Wish<'_>]) -> Result<
             let key = candidates.find(|key| used.insert(key.to_string())).unwrap_or(base);
             Ok(key)
         }
-        (Wish::Named(name), None) => Ok(Key::from_name(name, of.word())),
+        (Wish::Named(name), None) => Ok(made_of(name, of)),
         (Wish::Asked(key), _) if stored.contains(key.as_str()) => {
             Err(ApiError::Conflict { code: "conflict", detail: format!("the key {key} is taken; choose another") })
         }
@@ -97,6 +97,11 @@ async fn take_turns(change: &mut Mutation, of: Of, bases: &[Option<Key>]) -> Res
         .await?;
     }
     Ok(())
+}
+
+/// In Latin letters: `Café Ünal` becomes `cafe-unal`.
+fn made_of(name: &str, of: Of) -> Key {
+    Key::from_name(&deunicode::deunicode(name), of.word())
 }
 
 async fn taken(change: &mut Mutation, of: Of, keys: &[String]) -> sqlx::Result<HashSet<String>> {

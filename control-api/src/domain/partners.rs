@@ -10,6 +10,7 @@ use shared::id::{ApiKeyId, PartnerId, Program as ProgramKind};
 use crate::{
     db::{
         self,
+        outbox::Many,
         partner_notes::Note,
         partners::{Invite, Partner, Relationship},
         programs::{Program, Status},
@@ -109,7 +110,7 @@ pub async fn update(
         .await
         .on_constraint("partners_external_id_unique", || external_id_taken(&external_id))?;
     if before.display_name != partner.display_name || before.status != partner.status {
-        db::outbox::touch_links_of_partner(change.db(), workspace, partner.id).await?;
+        db::outbox::touch_many(change.db(), workspace, Many::OfPartner(partner.id)).await?;
     }
     change.audit("partner.update", partner.id, Some(before), Some(partner)).await
 }

@@ -6,6 +6,7 @@ use shared::{name::Key, reward::Basis};
 use crate::{
     db::{
         self,
+        outbox::Many,
         programs::{Program, ProgramKind, RewardTerms, Status},
     },
     domain::keys,
@@ -182,7 +183,7 @@ pub async fn update(change: &mut Mutation, before: &Program, program: &mut Progr
         program.reward_terms.clone_from(&before.reward_terms);
     }
     if before.name != program.name {
-        db::outbox::touch_links_of_program(change.db(), workspace, program.id).await?;
+        db::outbox::touch_many(change.db(), workspace, Many::OfProgram(program.id)).await?;
     }
     change.audit("program.update", program.id, Some(before), Some(program)).await
 }

@@ -78,6 +78,44 @@ mod tests {
                 assert_eq!(is_dark(x, y), expected, "{x} {y}");
             }
         }
-        assert!(svg(&url).unwrap().contains("<svg"));
+    }
+
+    /// Read by another implementation, as a phone would.
+    #[test]
+    fn a_code_leads_to_the_link_and_says_that_it_was_scanned() {
+        let url = "https://go.acme.com/kyoto/v1.2~x";
+        let expected = format!("{url}?qr=1");
+        let file = png(url).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let frame = reader.next_frame(&mut pixels).unwrap();
+        let shade = |x: usize, y: usize| {
+            if pixels[y * frame.line_size + x / 8] & (0x80 >> (x % 8)) == 0 { 0 } else { 255 }
+        };
+        let side = frame.width as usize;
+        assert_eq!(read(side, shade), expected);
+
+        // `M x y h w v h …`: one square for each dark module.
+        let drawn = svg(url).unwrap();
+        let side = drawn.split("viewBox=\"0 0 ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        let side: usize = side.parse().unwrap();
+        let mut shades = vec![255_u8; side * side];
+        let path = drawn.split(" d=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        for square in path.split('M').filter(|square| !square.is_empty()) {
+            let numbers: Vec<usize> =
+                square.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+            let [x, y, width, height, ..] = numbers[..] else { panic!("{square}") };
+            for row in y..y + height {
+                shades[row * side + x..row * side + x + width].fill(0);
+            }
+        }
+        assert_eq!(read(side, |x, y| shades[y * side + x]), expected);
+    }
+
+    fn read(side: usize, shade: impl Fn(usize, usize) -> u8) -> String {
+        let mut image = rqrr::PreparedImage::prepare_from_greyscale(side, side, shade);
+        let grids = image.detect_grids();
+        assert_eq!(grids.len(), 1);
+        grids[0].decode().unwrap().1
     }
 }

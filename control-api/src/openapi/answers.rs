@@ -7,13 +7,16 @@ use serde_json::{Value, json};
 use super::{reached, requests, resolve};
 
 /// Fields that an answer leaves out where they say nothing, by the beginning of their schema's name. All others are always there, if only as `null`.
-const LEFT_OUT: [(&str, &str); 12] = [
+const LEFT_OUT: [(&str, &str); 15] = [
     ("Problem", "errors"),
+    ("Problem", "event_id"),
     ("BulkResult", "code"),
     ("BulkResult", "errors"),
     ("BulkResult", "id"),
     ("BulkResult", "link"),
     ("BulkResult", "partner"),
+    ("ImportedObject", "key"),
+    ("ImportedObject", "short_url"),
     ("FieldFault", "line"),
     ("FieldFault", "column"),
     ("EventResult", "code"),
@@ -41,6 +44,9 @@ fn always(name: &str, schema: &mut Value) {
         let left_out =
             |field: &str| LEFT_OUT.iter().any(|(of, left)| name.starts_with(of) && (*left == field || *left == "*"));
         schema["required"] = properties.keys().filter(|field| !left_out(field)).map(String::as_str).collect();
+    }
+    for choice in schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        always(name, choice);
     }
     let inner = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (_, property) in inner.into_iter().flatten() {
@@ -129,7 +135,7 @@ fn headers(method: &str, status: &str, response: &mut Value, schemas: &Value) {
         }
         "503" => add("Retry-After", true, "Seconds to wait", json!({"type": "integer", "minimum": 1})),
         "200" | "201" | "202" => {
-            if method == "post" {
+            if method != "get" {
                 let replayed = json!({"type": "string", "const": "true"});
                 add("Idempotent-Replayed", false, "Sent where this repeats an earlier answer", replayed);
             }

@@ -1,5 +1,6 @@
-//! Examples of bodies and answers, by the name of their schema. What has none of its own is composed of the examples
-//! of its fields.
+//! Examples. Bodies are written by hand, by the name of their schema; what has none of its own is composed of the
+//! examples of its fields. Answers are what the service answers to a story told with these bodies, by operation:
+//! tests/it/examples.rs makes them.
 
 use std::sync::LazyLock;
 
@@ -7,40 +8,31 @@ use serde_json::{Map, Value, json};
 
 use super::{component, resolve};
 
-/// Written by hand, so that they tell one story.
-static WRITTEN: LazyLock<Map<String, Value>> =
-    LazyLock::new(|| serde_json::from_str(include_str!("examples.json")).unwrap_or_default());
+static BODIES: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("bodies.json")).unwrap_or_default());
+static ANSWERS: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("answers.json")).unwrap_or_default());
 
-/// Adds an example to the body and to the JSON answers of an operation.
-pub(super) fn add(operation: &mut Value, schemas: &Value) {
+/// Adds an example to the body and to the JSON answer of an operation.
+pub(super) fn add(path: &str, method: &str, operation: &mut Value, schemas: &Value) {
     let contents = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut);
     for (_, content) in contents.into_iter().flatten() {
-        illustrate(content, schemas, true);
-    }
-    let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
-    for (_, response) in responses.into_iter().flatten() {
-        if let Some(content) = response.pointer_mut("/content/application~1json") {
-            illustrate(content, schemas, false);
+        if content.get("example").is_none() && content.get("examples").is_none() {
+            content["example"] = compose(&content["schema"], schemas, 0);
         }
     }
-}
-
-/// Answers are illustrated where somebody wrote an example; bodies always, since one starts by copying one.
-fn illustrate(content: &mut Value, schemas: &Value, always: bool) {
-    if content.get("example").is_some() || content.get("examples").is_some() {
-        return;
-    }
-    let name = component(&content["schema"]).unwrap_or_default();
-    if let Some(written) = WRITTEN.get(name) {
-        content["example"] = written.clone();
-    } else if always {
-        content["example"] = compose(&content["schema"], schemas, 0);
+    let Some(answer) = ANSWERS.get(&format!("{method} {path}")) else { return };
+    let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+    for (_, response) in responses.into_iter().flatten().filter(|(status, _)| status.starts_with('2')) {
+        if let Some(content) = response.pointer_mut("/content/application~1json") {
+            content["example"] = answer.clone();
+        }
     }
 }
 
 /// An example made of the schema's own parts: required fields, and those that bring an example.
 fn compose(schema: &Value, schemas: &Value, depth: u32) -> Value {
-    if let Some(written) = component(schema).and_then(|name| WRITTEN.get(name)) {
+    if let Some(written) = component(schema).and_then(|name| BODIES.get(name)) {
         return written.clone();
     }
     let schema = resolve(schema, schemas);

@@ -16,7 +16,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value, schemas:
     let by_key = |one: &Value| !one["api_key"].is_null() || !one["operator_key"].is_null();
     let keyed = operation["security"].as_array().is_some_and(|all| all.iter().any(by_key));
     // A rehearsal has no effect that could be repeated.
-    if method == "post" && keyed && !path.ends_with("/test") {
+    if method != "get" && keyed && !path.ends_with("/test") {
         header(
             operation,
             "Idempotency-Key",

@@ -18,7 +18,7 @@ use crate::{
         sources::{SourceKind, SourceStatus},
         workspaces::InactivePartnerClicks,
     },
-    domain::{assignments::Warning, reports::Compare},
+    domain::{activity::EntryType, assignments::Warning, explain::Outcome, reports::Compare},
     http::{
         auth::{Plan, Role},
         page::Order,
@@ -188,6 +188,8 @@ fn words(owner: &str, name: &str) -> Option<&'static [&'static str]> {
         ("Domain", "status") => DomainStatus::TEXTS,
         ("Source", "status") => SourceStatus::TEXTS,
         ("Export", "status") => ExportStatus::TEXTS,
+        ("Timeline", "hidden") => EntryType::TEXTS,
+        ("Check", "result") => Outcome::TEXTS,
         ("/v1/reports/traffic", "group_by") => clicks::Group::TEXTS,
         ("/v1/reports/conversions", "group_by") => conversions::Group::TEXTS,
         _ => return None,
@@ -217,10 +219,13 @@ pub(super) fn parameter(path: &str, parameter: &mut Value) {
         schema["type"] = kind;
     }
     let report = path.starts_with("/v1/reports/");
+    // Where the order can be chosen, a cursor carries it.
+    let sorted = ["/v1/programs", "/v1/partners", "/v1/links", "/v1/domains"].contains(&path);
     let bounds = match name.as_str() {
         "id" | "source_id" if in_path => prefix(path.split("/{").next().unwrap_or_default()).map(id),
         "limit" if report => Some(json!({"minimum": 1, "maximum": 10_000, "default": 1_000})),
         "limit" => Some(json!({"minimum": 1, "maximum": 100, "default": 50})),
+        "cursor" if sorted => Some(json!({"maxLength": 2_000, "pattern": "^[A-Za-z0-9_-]*$"})),
         "cursor" => prefix(path).map(
             |prefix| json!({"pattern": format!("^({prefix}_{SUFFIX})?$"), "example": format!("{prefix}_{EXAMPLE}")}),
         ),
@@ -302,6 +307,9 @@ pub(super) fn describe(schemas: &mut Value) {
 }
 
 fn properties(owner: &str, schema: &mut Value) {
+    for choice in schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        properties(owner, choice);
+    }
     let inner = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, property) in inner.into_iter().flatten() {
         if let Some(words) = words(owner, name) {

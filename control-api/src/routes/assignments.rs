@@ -47,6 +47,7 @@ struct NewAssignment {
 ), request_body = NewAssignment, responses(
     (status = 200, description = "The assignment in force", body = Warned<Assignment>),
     (status = 404, description = "`not_found`: no such link, partner or program"),
+    (status = 412, description = "`version_mismatch`: `If-Match` names another version than the link's"),
     (status = 422, description = "`validation_failed`, `partner_not_active`, `program_not_active`"),
 ))]
 async fn put(
@@ -62,7 +63,7 @@ async fn put(
     let wish = Wish::read(&mut fields);
     fields.finish()?;
     let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let assigned = domain::assignments::put(&mut change, auth.key, link, &wish).await?;
+    let assigned = domain::assignments::put(&mut change, auth.key, &attempt, link, &wish).await?;
     change.finish(StatusCode::OK, &assigned).await
 }
 
@@ -72,6 +73,7 @@ async fn put(
 ), responses(
     (status = 200, description = "The assignment that was ended, now or before", body = Assignment),
     (status = 404, description = "`not_found`: no such link, or it never had an assignment"),
+    (status = 412, description = "`version_mismatch`: `If-Match` names another version than the link's"),
 ))]
 async fn end(
     State(app): State<App>,
@@ -81,7 +83,7 @@ async fn end(
 ) -> Result<Response, ApiError> {
     let link = parse(&id)?;
     let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
-    let ended = domain::assignments::end(&mut change, auth.key, link).await?;
+    let ended = domain::assignments::end(&mut change, auth.key, &attempt, link).await?;
     change.finish(StatusCode::OK, &ended).await
 }
 

@@ -9,7 +9,7 @@ use crate::{
     db::{
         self,
         domains::{Domain, DomainRef, DomainStatus, hostname},
-        outbox::{DomainLinks, touch_domain},
+        outbox::{self, Many},
     },
     error::{ApiError, OnConstraint as _},
     http::{
@@ -88,7 +88,7 @@ async fn create(
     db::domains::insert(change.db(), auth.workspace, &domain).await.on_constraint("domains_hostname_unique", || {
         ApiError::Conflict { code: "conflict", detail: format!("the hostname {} is taken", domain.hostname) }
     })?;
-    touch_domain(change.db(), auth.workspace, domain.id, DomainLinks::Unchanged).await?;
+    outbox::touch_domain(change.db(), auth.workspace, domain.id).await?;
     change.audit("domain.create", domain.id, None::<&()>, Some(&domain)).await?;
     change.finish(StatusCode::CREATED, &domain).await
 }
@@ -159,8 +159,10 @@ async fn change(
     fields.finish()?;
     attempt.check_version(before.version)?;
     db::domains::update(change.db(), auth.workspace, &mut domain, app.ambient.at()).await?;
-    let links = if before.status == domain.status { DomainLinks::Unchanged } else { DomainLinks::Too };
-    touch_domain(change.db(), auth.workspace, domain.id, links).await?;
+    outbox::touch_domain(change.db(), auth.workspace, domain.id).await?;
+    if before.status != domain.status {
+        outbox::touch_many(change.db(), auth.workspace, Many::OfDomain(domain.id)).await?;
+    }
     change.audit("domain.update", domain.id, Some(&before), Some(&domain)).await?;
     change.finish(StatusCode::OK, &domain).await
 }

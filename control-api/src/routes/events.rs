@@ -66,7 +66,7 @@ pub(super) struct NewEvent {
     customer_id: Option<String>,
     /// Your id of the order, up to 255 characters.
     order_id: Option<String>,
-    /// Of follow-ons: the event that is reversed. They need this or `order_id`.
+    /// Of follow-ons: the event that is reversed. They need this or `order_id`. Of leads and sales it is kept, no more.
     original_event_id: Option<String>,
     /// Minor units, ≥ 0, also for follow-ons; omitted there, it is the remainder.
     #[schema(example = 4999)]
@@ -152,7 +152,7 @@ async fn ingest(
         Sent::One(event) => {
             let mut outcomes = domain::events::ingest(&app, found.workspace, source, &[event]).await?;
             match outcomes.pop() {
-                Some(Outcome::Rejected { error, .. }) => Err(error),
+                Some(Outcome::Rejected { event_id, error }) => Ok(error.answer(event_id)),
                 Some(outcome) => Ok(Json(EventResults::One(outcome.into())).into_response()),
                 None => Err(ApiError::Internal(anyhow::anyhow!("an event without an outcome"))),
             }

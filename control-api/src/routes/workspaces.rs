@@ -13,6 +13,7 @@ use crate::{
     db::{
         self,
         api_keys::ApiKey,
+        outbox::Many,
         workspaces::{InactivePartnerClicks, Workspace},
     },
     error::{ApiError, OnConstraint as _},
@@ -236,7 +237,7 @@ async fn change(
     attempt.check_version(before.version)?;
     db::workspaces::update(change.db(), &mut after, app.ambient.at()).await?;
     if before.inactive_partner_clicks != after.inactive_partner_clicks {
-        db::outbox::touch_links_of_inactive_partners(change.db(), auth.workspace).await?;
+        db::outbox::touch_many(change.db(), auth.workspace, Many::OfInactivePartners).await?;
     }
     change.audit("workspace.update", auth.workspace, Some(&before), Some(&after)).await?;
     change.finish(StatusCode::OK, &after).await

@@ -25,9 +25,9 @@ pub async fn run(app: App, stop: CancellationToken) {
     let Some(publisher) = app.publisher.clone() else { return };
     let mut wakes = listen(&app).await;
     while !stop.is_cancelled() {
-        match publish_due(&app, &*publisher).await {
-            Ok(0) => {}
-            Ok(_) => continue,
+        match turn(&app, &*publisher).await {
+            Ok(false) => {}
+            Ok(true) => continue,
             Err(error) => tracing::warn!(%error, "replication failed; trying again"),
         }
         tokio::select! {
@@ -58,6 +58,12 @@ async fn wake(listener: Option<&mut PgListener>) -> sqlx::Result<()> {
         Some(listener) => listener.recv().await.map(|_| ()),
         None => std::future::pending().await,
     }
+}
+
+/// Spreads a change by a step and publishes what is due. Answers whether there was anything to do.
+async fn turn(app: &App, publisher: &dyn Publisher) -> Result<bool, ApiError> {
+    let spread = db::outbox::spread_on(&app.db).await?;
+    Ok(publish_due(app, publisher).await? > 0 || spread)
 }
 
 /// Publishes what is due and answers how much that was.

@@ -71,3 +71,60 @@ async fn what_is_not_attributed_is_counted_where_its_click_was(pool: PgPool) {
         assert_eq!(team.get(&path).await.expect(200)["unattributed"], counted, "{country}");
     }
 }
+
+/// `occurred_at` may be five minutes ahead and two years ago, to the millisecond.
+#[sqlx::test(migrations = "../migrations")]
+async fn the_bounds_of_a_request_are_exact(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let source = team.source().await;
+    let bounds = [
+        (300_000, 0, None),
+        (300_000, 1_000, Some("occurred_at_in_future")),
+        (-63_072_000_000, 0, None),
+        (-63_072_000_000, -1_000, Some("occurred_at_too_old")),
+    ];
+    for (place, (bound, beyond, code)) in bounds.into_iter().enumerate() {
+        // The clock goes on while the request travels: what must be within stays so for a second, what must not be
+        // is beyond by as much.
+        let slack = if code.is_none() && bound < 0 { 1_000 } else { 0 };
+        let at = control_api::time::At::from_millis(service.now().plus(bound + beyond + slack));
+        let answer = source.send(&json!({"event_id": format!("{place}"), "type": "lead", "occurred_at": at})).await;
+        match code {
+            None => assert_eq!(answer.status, 200, "{}", answer.text),
+            Some(code) => {
+                answer.expect_problem(422, code);
+                assert_eq!(answer.json["event_id"], format!("{place}"), "a rejected event is known by its id");
+            }
+        }
+    }
+    // Times are kept as they are shown.
+    let sale =
+        source.accepted(json!({"event_id": "fine", "type": "lead", "occurred_at": "2026-01-02T03:04:05.678999Z"}));
+    let id = text(&sale.await, "/conversion_id");
+    let stored: bool =
+        sqlx::query_scalar("select occurred_at = '2026-01-02T03:04:05.678Z' from conversions where event_id = 'fine'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert!(stored, "{id}");
+
+    let event = |number: usize| json!({"event_id": format!("e-{number}"), "type": "lead"});
+    let batch = |count: usize| json!({"events": (0..count).map(event).collect::<Vec<_>>()});
+    for count in [0, 1_001] {
+        source.send(&batch(count)).await.expect_problem(422, "validation_failed");
+    }
+    let results = source.send(&batch(1_000)).await.expect(200);
+    assert!(results["results"].as_array().unwrap().iter().all(|result| result["status"] == "accepted"));
+    // 8 KiB of metadata, written as compact JSON, and not a byte more.
+    let metadata = |bytes: usize| json!({"event_id": "m", "type": "lead", "metadata": {"a": "x".repeat(bytes - 8)}});
+    let refused = source.send(&metadata(8_193)).await;
+    refused.expect_problem(422, "validation_failed");
+    assert_eq!(refused.json["errors"][0]["pointer"], "/metadata", "{}", refused.text);
+    source.accepted(metadata(8_192)).await;
+    // What names an original is a follow-on; of others it is kept, no more.
+    let lead = json!({"event_id": "l", "type": "lead", "original_event_id": "e-1"});
+    let id = text(&source.accepted(lead).await, "/conversion_id");
+    let read = team.get(&format!("/v1/conversions/{id}")).await.expect(200);
+    assert_eq!((&read["original_event_id"], &read["reverses"]), (&json!("e-1"), &serde_json::Value::Null), "{read}");
+}

@@ -102,6 +102,20 @@ async fn each_conversion_says_why(pool: PgPool) {
         "{unassigned}"
     );
 
+    // A click on a link of somebody who was not active, whom the workspace would not have named.
+    team.patch("/v1/workspace", json!({"inactive_partner_clicks": "discard_context"})).await.expect(200);
+    team.patch("/v1/partners/key:nomura", json!({"status": "paused"})).await.expect(200);
+    let nameless = service.visit(&host, "nomura", service.now()).await;
+    service.deliver(&[&nameless]).await;
+    assert_eq!(nameless.click.get("partner"), None, "{}", nameless.click);
+    let sale = source.accepted(json!({"event_id": "d", "type": "lead", "nim_ct": nameless.token})).await;
+    assert_eq!(sale["attribution"]["reason"], "no_partner_assignment", "{sale}");
+    let discarded = explain(&team, &sale).await;
+    assert_eq!(amiss(&discarded), ["assignment_at_click:fail", "method_token:fail", "report_range:fail"]);
+    let told = text(check(&discarded, "assignment_at_click"), "/detail");
+    assert!(told.contains("discards the context of inactive partners"), "{told}");
+    team.patch("/v1/partners/key:nomura", json!({"status": "active"})).await.expect(200);
+
     // A click that the store refused.
     let old = service.visit(&host, "nomura", service.now().plus(-16 * Millis::DAY)).await;
     service.deliver(&[&old]).await;

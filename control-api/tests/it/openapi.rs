@@ -50,6 +50,10 @@ fn every_operation_is_described_in_full() {
                 let named = problem["schema"]["$ref"] == "#/components/schemas/Problem";
                 check(named && problem["example"].is_object(), &format!("{status} is no problem document"));
             }
+            for (status, answer) in fields(&operation["responses"]).filter(|(status, _)| status.starts_with('2')) {
+                let content = &answer["content"]["application/json"];
+                check(content.is_null() || !content["example"].is_null(), &format!("no example of its {status}"));
+            }
             for (kind, body) in fields(&operation["requestBody"]["content"]) {
                 let shown = body["example"].is_null() && body["examples"].is_null();
                 check(!shown, &format!("no example of its {kind} body"));
@@ -57,6 +61,33 @@ fn every_operation_is_described_in_full() {
         }
     }
     assert!(gaps.is_empty(), "{}", gaps.join("\n"));
+}
+
+/// What a reader copies is right, and what a client's types are made of fits what they will read.
+#[test]
+fn every_example_fits_its_schema() {
+    let document = control_api::openapi::document();
+    let (mut seen, mut faults) = (0, vec![]);
+    for (path, item) in fields(&document["paths"]) {
+        for (method, operation) in fields(item) {
+            let bodies = [&operation["requestBody"]["content"]].into_iter();
+            let answers = fields(&operation["responses"]).map(|(_, answer)| &answer["content"]);
+            for (kind, content) in bodies.chain(answers).flat_map(fields) {
+                if content["example"].is_null() || !kind.contains("json") {
+                    continue;
+                }
+                seen += 1;
+                let mut schema = content["schema"].clone();
+                schema["components"] = document["components"].clone();
+                let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+                for fault in validator.iter_errors(&content["example"]) {
+                    faults.push(format!("{method} {path} {kind} at {}: {fault}", fault.instance_path()));
+                }
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} examples");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// Unknown fields are faults, so the schemas of bodies must say so.
@@ -81,10 +112,10 @@ fn bodies_are_closed_and_nothing_points_nowhere() {
     assert!(open.is_empty(), "not closed: {open:?}");
 }
 
-/// Every code that the document names has its remedy in docs/API.md.
+/// Every code that the document names has its remedy in docs/reference/errors.md.
 #[test]
 fn every_code_has_a_remedy() {
-    let rules = include_str!("../../../docs/API.md");
+    let rules = include_str!("../../../docs/reference/errors.md");
     let document = control_api::openapi::document();
     let mut codes = BTreeSet::new();
     for (_, item) in fields(&document["paths"]) {
@@ -99,7 +130,7 @@ fn every_code_has_a_remedy() {
     assert!(codes.len() > 10, "{codes:?}");
     let told = |code: &String| rules.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{code}`")));
     let untold: Vec<_> = codes.iter().filter(|code| !told(code)).collect();
-    assert!(untold.is_empty(), "no line in the table of docs/API.md for {untold:?}");
+    assert!(untold.is_empty(), "no line in the table of docs/reference/errors.md for {untold:?}");
 }
 
 /// And every code of that table is one that the document names, where it can be told by an operation.
@@ -107,7 +138,7 @@ fn every_code_has_a_remedy() {
 fn every_code_of_the_table_is_documented() {
     /// Of no operation in particular: a fault of ours, and a method that a path doesn't take.
     const OF_NONE: [&str; 2] = ["internal", "method_not_allowed"];
-    let rules = include_str!("../../../docs/API.md");
+    let rules = include_str!("../../../docs/reference/errors.md");
     let rows = rules.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5"));
     let codes = rows.filter_map(|row| row.split('|').nth(2)).flat_map(|cell| cell.split('`').skip(1).step_by(2));
     let document = control_api::openapi::document()["paths"].to_string();

@@ -1,4 +1,4 @@
-//! Who may call what. The list stands in docs/API.md, for people; these tests hold the service to it, every route of
+//! Who may call what. The list stands in docs/reference/permissions.md, for people; these tests hold the service to it, every route of
 //! the OpenAPI document by every kind of caller.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use super::{
     service::{Answer, OPERATOR, Service, Team, text},
 };
 
-const DOCUMENT: &str = include_str!("../../../docs/API.md");
+const DOCUMENT: &str = include_str!("../../../docs/reference/permissions.md");
 
 /// What lets a request in.
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +32,10 @@ enum Asks {
     Key(Rule),
 }
 
-/// The list of docs/API.md: `METHOD path — permission`.
+/// The list of docs/reference/permissions.md: `METHOD path — permission`.
 fn list() -> BTreeMap<String, Asks> {
     let rules: BTreeMap<&str, Rule> = PERMISSIONS.iter().copied().collect();
-    let block = DOCUMENT.split("### Every route").nth(1).unwrap().split("```").nth(1).unwrap();
+    let block = DOCUMENT.split("## Every route").nth(1).unwrap().split("```").nth(1).unwrap();
     let mut list = BTreeMap::new();
     for line in block.lines().skip(1).filter(|line| !line.is_empty()) {
         let [method, path, permission] = line.split_whitespace().collect::<Vec<_>>()[..] else {
@@ -68,7 +68,7 @@ fn the_list_names_every_route_and_no_other() {
     let listed: Vec<String> = list().into_keys().collect();
     let mut served: Vec<String> = routes::all().iter().map(Route::name).collect();
     served.sort();
-    assert_eq!(listed, served, "the list is under `Every route` in docs/API.md");
+    assert_eq!(listed, served, "the list is under `Every route` in docs/reference/permissions.md");
 }
 
 /// The table of permissions, before the list, says what the code asks.

@@ -298,3 +298,68 @@ async fn republish_is_above_all_that_the_edge_may_hold(pool: PgPool) {
     publish(&service).await;
     assert!(cloudflare.record(&format!("l:{host}/again"))["version"].as_u64().unwrap() > held);
 }
+
+/// A rename reaches every link, however many there are, without one long transaction.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_change_of_many_links_is_spread_in_steps(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, link) = team.campaign().await;
+    for statement in [
+        "insert into links select (jsonb_populate_record(l, jsonb_build_object('id', gen_random_uuid(), 'slug', 'copy-' || n))).*
+         from links l, generate_series(1, 2499) n",
+        "insert into assignments select (jsonb_populate_record(a, jsonb_build_object('id', gen_random_uuid(), 'link_id', l.id))).*
+         from assignments a, links l where l.slug like 'copy-%'",
+        "delete from outbox",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let raised = async || -> i64 {
+        sqlx::query_scalar("select count(*) from links where record_version > 1").fetch_one(&pool).await.unwrap()
+    };
+    let spread = async || {
+        let mut steps = 0;
+        while control_api::db::outbox::spread_on(&pool).await.unwrap() {
+            steps += 1;
+        }
+        steps
+    };
+    let check = format!("/v1/links/{}/attribution-check", text(&link, "/id"));
+    let synced = async || {
+        let checks = team.get(&check).await.expect(200);
+        let found =
+            checks["checks"].as_array().unwrap().iter().find(|check| check["check"] == "edge_in_sync").unwrap().clone();
+        found["result"] == "pass"
+    };
+    assert!(synced().await);
+    let domain = format!("/v1/domains/{host}");
+    for (path, body) in [
+        ("/v1/partners/key:nomura", json!({"display_name": "N"})),
+        ("/v1/programs/key:creators", json!({"name": "C"})),
+        (domain.as_str(), json!({"status": "archived"})),
+        (domain.as_str(), json!({"status": "active"})),
+        ("/v1/partners/key:nomura", json!({"status": "paused"})),
+        ("/v1/workspace", json!({"inactive_partner_clicks": "discard_context"})),
+    ] {
+        sqlx::query("update links set record_version = 1").execute(&pool).await.unwrap();
+        team.patch(path, body).await.expect(200);
+        assert_eq!(raised().await, 0, "{path}: the change itself is short");
+        assert!(!synced().await, "{path}");
+        assert_eq!(
+            (spread().await, raised().await),
+            (4, 2_500),
+            "{path}: 1,000, 1,000, 500, and a look behind the last"
+        );
+        let queued: i64 =
+            sqlx::query_scalar("select count(*) from outbox where link_id is not null").fetch_one(&pool).await.unwrap();
+        assert_eq!(queued, 2_500, "{path}");
+        sqlx::query("delete from outbox").execute(&pool).await.unwrap();
+        assert!(synced().await, "{path}");
+    }
+    // One that changes again while it is spread begins anew.
+    sqlx::query("update links set record_version = 1").execute(&pool).await.unwrap();
+    team.patch("/v1/partners/key:nomura", json!({"display_name": "First"})).await.expect(200);
+    assert!(control_api::db::outbox::spread_on(&pool).await.unwrap());
+    team.patch("/v1/partners/key:nomura", json!({"display_name": "Second"})).await.expect(200);
+    assert_eq!((spread().await, raised().await), (4, 2_500));
+}

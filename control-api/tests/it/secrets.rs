@@ -123,6 +123,13 @@ async fn a_source_rotates_without_a_gap_and_is_switched_off_at_once(pool: PgPool
     let wrong = team.post(&format!("{path}/rotate"), json!({"overlap_hours": 999, "x": 1})).await;
     wrong.expect_problem(422, "validation_failed");
 
+    // Ten secrets may hold at once; more would only be more to lose.
+    for _ in 0..9 {
+        rotate(&team, &first, None).await;
+    }
+    team.post(&format!("{path}/rotate"), json!({})).await.expect_problem(409, "conflict");
+    third.accepted(lead("5b")).await;
+
     // Switched off, it is as if it did not exist; switched on again, its secret holds again.
     team.patch(&path, json!({"status": "disabled"})).await.expect(200);
     third.send(&lead("6")).await.expect_problem(401, "signature_invalid");

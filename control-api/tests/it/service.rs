@@ -332,6 +332,20 @@ pub fn text(value: &Value, pointer: &str) -> String {
     found.unwrap_or_else(|| panic!("no text at {pointer} of {value}")).to_owned()
 }
 
+/// Pointer and code of each fault of a problem, sorted.
+#[track_caller]
+pub fn codes(problem: &Answer) -> Vec<(String, String)> {
+    let all = problem.json["errors"].as_array().unwrap_or_else(|| panic!("no faults: {}", problem.text));
+    let mut codes: Vec<_> = all.iter().map(|fault| (text(fault, "/pointer"), text(fault, "/code"))).collect();
+    codes.sort();
+    codes
+}
+
+/// A field of each object on a page.
+pub fn keys(list: &Value, name: &str) -> Vec<String> {
+    list["data"].as_array().unwrap().iter().map(|one| text(one, &format!("/{name}"))).collect()
+}
+
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).unwrap();

@@ -1,33 +1,10 @@
 //! The objects that a team sets up: their fields and rules, one by one.
 
-use axum::http::{HeaderValue, Method, Request, header};
+use axum::http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::service::{Answer, Service, Team, text};
-
-fn codes(problem: &Answer) -> Vec<(String, String)> {
-    let all = problem.json["errors"].as_array().unwrap_or_else(|| panic!("no faults: {}", problem.text));
-    let mut codes: Vec<_> = all.iter().map(|fault| (text(fault, "/pointer"), text(fault, "/code"))).collect();
-    codes.sort();
-    codes
-}
-
-fn keys(list: &Value, name: &str) -> Vec<String> {
-    list["data"].as_array().unwrap().iter().map(|one| text(one, &format!("/{name}"))).collect()
-}
-
-impl Team {
-    async fn send_with(&self, method: Method, path: &str, head: (&'static str, &str), body: &Value) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(head.0, head.1);
-        self.service.send(request.body(body.to_string().into()).unwrap()).await
-    }
-}
+use super::service::{Service, Team, codes, keys, text};
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_program_keeps_every_field_and_versions_its_terms(pool: PgPool) {
@@ -102,6 +79,11 @@ async fn a_program_keeps_every_field_and_versions_its_terms(pool: PgPool) {
     ];
     assert_eq!(codes(&refused), expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned())));
     team.post("/v1/programs", json!({"name": "x", "key": "creators"})).await.expect_problem(409, "conflict");
+    for (name, key) in
+        [("Café Ünal & Söhne", "cafe-unal-sohne"), ("Café Ünal & Söhne", "cafe-unal-sohne-2"), ("…", "program")]
+    {
+        assert_eq!(team.post("/v1/programs", json!({"name": name})).await.expect(201)["key"], key);
+    }
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -332,7 +314,13 @@ async fn defaults_are_copied_once_and_inactive_objects_take_no_links(pool: PgPoo
     for status in ["paused", "archived"] {
         team.patch("/v1/partners/key:nomura", json!({"status": status})).await.expect(200);
         team.patch("/v1/programs/key:creators", json!({"status": status})).await.expect(200);
-        team.put(&assignment, json!({"partner": "key:nomura"})).await.expect_problem(422, "partner_not_active");
+        let before = team.get(&path).await.expect(200);
+        let same = json!({"partner": "key:nomura", "program": "key:creators"});
+        let kept = team.put(&assignment, same).await.expect(200);
+        assert_eq!(kept["id"], before["assignment"]["id"], "what is in force already stays");
+        assert_eq!(team.get(&path).await.expect(200), before);
+        let other = json!({"partner": "key:nomura", "program": null});
+        team.put(&assignment, other).await.expect_problem(422, "partner_not_active");
         team.post("/v1/links", wish("key:nomura")).await.expect_problem(422, "partner_not_active");
         let named = json!({"partner": "key:other", "program": "key:creators"});
         team.put(&assignment, named).await.expect_problem(422, "program_not_active");
@@ -348,151 +336,19 @@ async fn defaults_are_copied_once_and_inactive_objects_take_no_links(pool: PgPoo
         assert_eq!(keys(&team.get("/v1/programs?status=all").await.expect(200), "key"), ["creators"]);
         assert_eq!(keys(&team.get(&format!("/v1/partners?status={status}")).await.expect(200), "key"), ["nomura"]);
     }
+    // The link's own values stay beside the program's; of the same name, the program's hold.
+    team.patch(
+        "/v1/programs/key:creators",
+        json!({"status": "active", "utm": {"source": "p", "term": "p"}, "custom_query": {"a": "p"}}),
+    )
+    .await
+    .expect(200);
+    let own = json!({"domain": host, "destination": "https://a.example.com/", "partner": "key:other", "apply_program_defaults": true,
+        "utm": {"source": "own", "medium": "own"}, "custom_query": {"a": "own", "b": "own"}});
+    let merged = team.post("/v1/links", own).await.expect(201);
+    assert_eq!(merged["utm"], json!({"source": "p", "medium": "own", "term": "p"}));
+    assert_eq!(merged["custom_query"], json!({"a": "p", "b": "own"}));
     let nothing = json!({"domain": host, "destination": "https://a.example.com/", "partner": "key:other", "program": null, "apply_program_defaults": true});
     let made = team.post("/v1/links", nothing).await.expect(201);
     assert_eq!(made["warnings"], json!(["no_program_defaults"]));
-}
-
-#[sqlx::test(migrations = "../migrations")]
-async fn changes_are_guarded_by_version_and_repeatable_by_key(pool: PgPool) {
-    let service = Service::start(&pool).await;
-    let team = service.team().await;
-    let (host, link) = team.campaign().await;
-    for (path, change) in [
-        ("/v1/partners/key:nomura".to_owned(), json!({"display_name": "N"})),
-        ("/v1/programs/key:creators".to_owned(), json!({"name": "C"})),
-        (format!("/v1/domains/{host}"), json!({"not_found_url": "https://a.example.com/"})),
-        (format!("/v1/links/{}", text(&link, "/id")), json!({"title": "T"})),
-    ] {
-        let read = team.get(&path).await;
-        assert_eq!(read.headers[header::ETAG], "\"1\"", "{path}");
-        let changed = team.send_with(Method::PATCH, &path, ("if-match", "\"1\""), &change).await;
-        assert_eq!(
-            (changed.status.as_u16(), &changed.headers[header::ETAG], &changed.json["version"]),
-            (200, &HeaderValue::from_static("\"2\""), &json!(2))
-        );
-        team.send_with(Method::PATCH, &path, ("if-match", "\"1\""), &change)
-            .await
-            .expect_problem(412, "version_mismatch");
-        team.send_with(Method::PATCH, &path, ("if-match", "x"), &change).await.expect_problem(412, "version_mismatch");
-        assert_eq!(team.patch(&path, change).await.expect(200)["version"], 3);
-    }
-    // Eight at once under one key have one effect and one answer.
-    let body = json!({"display_name": "Once"});
-    let send = || team.send_with(Method::POST, "/v1/partners", ("idempotency-key", "k"), &body);
-    let answers = futures::future::join_all((0..8).map(|_| send())).await;
-    let ids: std::collections::BTreeSet<_> =
-        answers.into_iter().map(|answer| text(&answer.expect(201), "/id")).collect();
-    assert_eq!(ids.len(), 1);
-    let other = json!({"display_name": "Twice"});
-    let reused = team.send_with(Method::POST, "/v1/partners", ("idempotency-key", "k"), &other).await;
-    reused.expect_problem(422, "idempotency_key_reused");
-    let long = "k".repeat(256);
-    team.send_with(Method::POST, "/v1/partners", ("idempotency-key", &long), &other)
-        .await
-        .expect_problem(422, "validation_failed");
-    // A refused request uses up no key, and a secret is shown once.
-    let bad =
-        team.send_with(Method::POST, "/v1/partners", ("idempotency-key", "k2"), &json!({"display_name": ""})).await;
-    bad.expect_problem(422, "validation_failed");
-    team.send_with(Method::POST, "/v1/partners", ("idempotency-key", "k2"), &other).await.expect(201);
-    let source = json!({"name": "shop", "kind": "signed"});
-    let made = team.send_with(Method::POST, "/v1/sources", ("idempotency-key", "k3"), &source).await.expect(201);
-    let again = team.send_with(Method::POST, "/v1/sources", ("idempotency-key", "k3"), &source).await.expect(201);
-    assert_eq!((&made["id"], &again["secret"]), (&again["id"], &Value::Null));
-    assert!(made["secret"].is_string());
-}
-
-#[sqlx::test(migrations = "../migrations")]
-async fn lists_are_filtered_sorted_and_cut_into_pages(pool: PgPool) {
-    let service = Service::start(&pool).await;
-    let team = service.team().await;
-    let (host, _) = team.campaign().await;
-    team.post("/v1/programs", json!({"name": "Affiliates", "kind": "affiliate"})).await.expect(201);
-    let names = ["zeta", "Alpha", "beta", "alpha", "Zeta", "Mid, dle"];
-    let partners: Vec<_> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| {
-            json!({"display_name": name, "key": format!("k{at}"), "tags": [if at < 2 { "early" } else { "late" }],
-                "relationship": if at == 3 { "banned" } else { "approved" }, "external_id": format!("e-{at}"),
-                "primary_program": if at == 4 { json!("key:affiliates") } else { Value::Null }})
-        })
-        .collect();
-    assert_eq!(team.post("/v1/partners/bulk", json!({"partners": partners})).await.expect(200)["created"], 6);
-    let links: Vec<_> = ["b", "a/x", "C", "c"]
-        .iter()
-        .map(|slug| json!({"domain": host, "slug": slug, "destination": "https://a.example.com/", "partner": "key:k0", "program": "key:creators", "tags": [slug]}))
-        .collect();
-    assert_eq!(team.post("/v1/links/bulk", json!({"links": links})).await.expect(200)["created"], 4);
-
-    let walk = async |path: &str, name: &str| {
-        let (mut all, mut cursor) = (vec![], String::new());
-        loop {
-            let page = team.get(&format!("{path}&limit=2{cursor}")).await.expect(200);
-            all.extend(keys(&page, name));
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return all,
-            }
-        }
-    };
-    for (sort, order) in [
-        ("", &["k5", "k4", "k3", "k2", "k1", "k0", "nomura"][..]),
-        ("sort=-created_at", &["k5", "k4", "k3", "k2", "k1", "k0", "nomura"]),
-        ("sort=created_at", &["nomura", "k0", "k1", "k2", "k3", "k4", "k5"]),
-        ("sort=name", &["k1", "k3", "k2", "k5", "nomura", "k0", "k4"]),
-        ("sort=-name", &["k4", "k0", "nomura", "k5", "k2", "k3", "k1"]),
-        ("tag=early", &["k1", "k0"]),
-        ("relationship=banned", &["k3"]),
-        ("q=ALPHA", &["k3", "k1"]),
-        ("q=e-2", &["k2"]),
-        // Its own, and that of those who have a link in it.
-        ("program=key:affiliates", &["k4"]),
-        ("program=key:creators", &["k0", "nomura"]),
-    ] {
-        assert_eq!(walk(&format!("/v1/partners?{sort}"), "key").await, order, "{sort}");
-    }
-    for (sort, order) in [
-        ("sort=slug", &["C", "a/x", "b", "c", "nomura"][..]),
-        ("sort=-slug", &["nomura", "c", "b", "a/x", "C"]),
-        ("sort=created_at", &["nomura", "b", "a/x", "C", "c"]),
-        ("partner=ext:e-0", &["c", "C", "a/x", "b"]),
-        ("program=key:creators", &["c", "C", "a/x", "b", "nomura"]),
-        ("tag=b", &["b"]),
-        ("q=a/X", &["a/x"]),
-        ("status=archived", &[]),
-    ] {
-        assert_eq!(walk(&format!("/v1/links?{sort}"), "slug").await, order, "{sort}");
-    }
-    assert_eq!(walk(&format!("/v1/links?domain={host}&tag=c"), "slug").await, ["c"]);
-    for sort in ["name", "-name", "created_at", "-created_at"] {
-        assert_eq!(walk(&format!("/v1/programs?sort={sort}"), "key").await.len(), 2);
-        assert_eq!(
-            walk(&format!("/v1/domains?sort={}", sort.replace("name", "hostname")), "hostname").await,
-            std::slice::from_ref(&host)
-        );
-    }
-    assert_eq!(walk("/v1/programs?sort=name", "key").await, ["affiliates", "creators"]);
-    assert_eq!(walk("/v1/programs?sort=-name", "key").await, ["creators", "affiliates"]);
-    assert_eq!(walk("/v1/programs?kind=affiliate", "key").await, ["affiliates"]);
-
-    // A page goes on where the one before ended, though the row it ended with has another name now.
-    let first = team.get("/v1/partners?sort=name&limit=3").await.expect(200);
-    assert_eq!(keys(&first, "key"), ["k1", "k3", "k2"]);
-    team.patch("/v1/partners/key:k2", json!({"display_name": "zzz"})).await.expect(200);
-    let cursor = text(&first, "/next_cursor");
-    let second = team.get(&format!("/v1/partners?sort=name&limit=2&cursor={cursor}")).await.expect(200);
-    assert_eq!(keys(&second, "key"), ["k5", "nomura"]);
-    for path in [
-        format!("/v1/partners?cursor={cursor}"),
-        format!("/v1/partners?sort=-name&cursor={cursor}"),
-        format!("/v1/programs?sort=name&cursor={cursor}"),
-        "/v1/partners?cursor=nonsense".to_owned(),
-        "/v1/partners?sort=tags".to_owned(),
-    ] {
-        let refused = team.get(&path).await;
-        refused.expect_problem(422, "validation_failed");
-        assert!(codes(&refused)[0].0.starts_with('?'), "{}", refused.text);
-    }
 }

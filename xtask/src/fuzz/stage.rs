@@ -4,13 +4,20 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use chrono::Utc;
-use reqwest::Client;
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use shared::{Millis, webhook};
+use shared::{
+    KeyRing, Millis, internal,
+    record::Fill,
+    redirect::{self, Decision, Visit},
+    token::TokenKey,
+    webhook,
+};
 use tokio::process::Command;
 
 use crate::{
@@ -67,7 +74,7 @@ impl Stage {
         };
         let (control_api, url) = (control.start().await?, control.url());
         let http = Client::builder().no_proxy().build()?;
-        let seeded = seed(&http, &url, &secrets.operator_key).await.context("the workspace could not be set up")?;
+        let seeded = seed(&http, &url, &secrets).await.context("the workspace could not be set up")?;
         step.done("");
         let home = context.path(".nimriz/fuzz");
         Ok(Self {
@@ -130,8 +137,8 @@ impl Stage {
 }
 
 /// One of everything, under the names that the document's examples use.
-async fn seed(http: &Client, url: &str, operator_key: &str) -> anyhow::Result<Seeded> {
-    let operator = Api::new(http, url, operator_key);
+async fn seed(http: &Client, url: &str, secrets: &Secrets) -> anyhow::Result<Seeded> {
+    let operator = Api::new(http, url, &secrets.operator_key);
     let make = async |api: &Api, path: &str, body: Value| {
         api.create(path, &body).await?.with_context(|| format!("{path} conflicts in a fresh database"))
     };
@@ -156,7 +163,15 @@ async fn seed(http: &Client, url: &str, operator_key: &str) -> anyhow::Result<Se
         make(&api, "/v1/exports", json!({"kind": "traffic", "from": "2026-01-01", "to": "2026-02-01"})).await?;
     let source_secret = text(&source, "/secret")?;
     let source_id = text(&source, "/id")?;
-    let conversion = event(http, url, &source_id, &source_secret).await?;
+    let token = click(http, url, secrets).await?;
+    let send = async |body: Value| event(http, url, &source_id, &source_secret, &body).await;
+    let conversion = send(json!({"event_id": "first", "type": "sale", "nim_ct": token, "amount_minor": 4_999,
+        "currency": "USD", "order_id": "order-1", "customer_id": "customer-1"}))
+    .await?;
+    let refund = json!({"event_id": "second", "type": "refund", "order_id": "order-1", "amount_minor": 999});
+    send(refund).await?;
+    send(json!({"event_id": "third", "type": "lead"})).await?;
+    completed(&api, &text(&export, "/id")?).await?;
     let ids = [("ws", &other), ("key", &spare), ("dom", &domain), ("prg", &program), ("prt", &partner), ("lnk", &link)];
     let mut ids = ids
         .into_iter()
@@ -167,11 +182,66 @@ async fn seed(http: &Client, url: &str, operator_key: &str) -> anyhow::Result<Se
     Ok(Seeded { api_key, source_secret, ids, own })
 }
 
-/// Sends one signed sale and returns the conversion's id.
-async fn event(http: &Client, url: &str, source: &str, secret: &str) -> anyhow::Result<String> {
+/// A visit of the link, decided and delivered as the edge does it; answers the token that the visitor carries.
+async fn click(http: &Client, url: &str, secrets: &Secrets) -> anyhow::Result<String> {
+    let (host, slug) = ("go.acme.com", "fuzz");
+    let target = format!("/internal/v1/links?host={host}&slug={slug}");
+    let fill = as_edge(http, url, secrets, Method::GET, &target, vec![]).await?;
+    let fill: Fill = serde_json::from_str(&fill).context("the answer to a fill")?;
+    let stored = fill.link.context("no record of the link")?;
+    let link = stored.record.as_ref().context("the link's record is a tombstone")?;
+    let ring: KeyRing = secrets.token_secrets.parse()?;
+    let key = TokenKey::signing(&ring, link.workspace);
+    let visit = Visit { host, slug, agent: BROWSER, ..Visit::default() };
+    let now = Millis(Utc::now().timestamp_millis());
+    let Decision::Redirect { click, .. } = redirect::decide((link, stored.version), &visit, now, [7; 10], &key) else {
+        anyhow::bail!("the link leads nowhere");
+    };
+    let batch = json!({"clicks": [serde_json::to_value(&click)?]}).to_string();
+    let receipt = as_edge(http, url, secrets, Method::POST, "/internal/v1/clicks", batch.into_bytes()).await?;
+    ensure!(receipt.contains("\"stored\":1"), "the click was not stored: {receipt}");
+    Ok(key.token(click.id))
+}
+
+/// An ordinary browser, so that the click is a human's.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+/// A request of the worker, signed.
+async fn as_edge(
+    http: &Client,
+    url: &str,
+    secrets: &Secrets,
+    method: Method,
+    target: &str,
+    body: Vec<u8>,
+) -> anyhow::Result<String> {
+    let ring: KeyRing = secrets.edge_secrets.parse()?;
+    let signed = internal::Request { method: method.as_str(), target, body: &body };
+    let now = Millis(Utc::now().timestamp_millis());
+    let (timestamp, signature) = internal::sign(&ring, internal::Direction::EdgeToControl, signed, now);
+    let request = http.request(method, format!("{url}{target}")).header(internal::TIMESTAMP_HEADER, timestamp);
+    let response = request.header(internal::SIGNATURE_HEADER, signature).body(body).send().await?;
+    ensure!(response.status().is_success(), "{target} was answered {}", response.status());
+    Ok(response.text().await?)
+}
+
+/// Waits for an export's file, so that the fuzz can read one.
+async fn completed(api: &Api, export: &str) -> anyhow::Result<()> {
+    for _ in 0..100 {
+        let job = api.get(&format!("/v1/exports/{export}")).await?;
+        if text(&job, "/status")? == "completed" {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    anyhow::bail!("the export of an empty range took over 20 s")
+}
+
+/// Sends a signed event and returns the conversion's id.
+async fn event(http: &Client, url: &str, source: &str, secret: &str, body: &Value) -> anyhow::Result<String> {
     let secret = webhook::Secret::parse(secret).context("the source's secret is no whsec_ secret")?;
     let now = Millis(Utc::now().timestamp_millis());
-    let body = json!({"event_id": "first", "type": "sale", "amount_minor": 4_999, "currency": "USD"}).to_string();
+    let body = body.to_string();
     let request = http.post(format!("{url}/v1/sources/{source}/events")).header("content-type", "application/json");
     let request = request.header("webhook-id", "msg_first").header("webhook-timestamp", now.seconds().to_string());
     let signature = webhook::sign(&secret, "msg_first", now, body.as_bytes());

@@ -117,7 +117,8 @@ pub async fn link(
     };
     let around = sqlx::query!(
         r#"select d.status as "domain_status: DomainStatus", r.status as "partner_status?: Status",
-           r.relationship as "relationship?: Relationship", l.record_version, o.enqueued_at as "waiting_since?: At",
+           r.relationship as "relationship?: Relationship", l.record_version,
+           least(o.enqueued_at, spread.begun_at) as "waiting_since?: At",
            o.attempts as "attempts?", o.last_error,
            (select count(*) from sources s where s.workspace_id = $1 and s.status = 'active') as "active!",
            (select count(*) from sources s where s.workspace_id = $1 and s.status <> 'active') as "disabled!",
@@ -127,6 +128,12 @@ pub async fn link(
            left join assignments a on a.workspace_id = l.workspace_id and a.link_id = l.id and a.ended_at is null
            left join partners r on r.workspace_id = l.workspace_id and r.id = a.partner_id
            left join outbox o on o.workspace_id = l.workspace_id and o.kv_key = $3
+           left join lateral (
+             select min(s.begun_at) as begun_at from outbox_spreads s
+             where s.workspace_id = l.workspace_id and s.after_id < l.id
+               and case s.kind when 'partner' then s.object_id = a.partner_id when 'program' then s.object_id = a.program_id
+                   when 'domain' then s.object_id = l.domain_id else r.status <> 'active' end
+           ) spread on true
            where l.workspace_id = $1 and l.id = $2"#,
         workspace.uuid(),
         id.uuid(),
@@ -231,10 +238,10 @@ async fn last_event(db: &mut PgConnection, workspace: WorkspaceId, link: LinkId)
         Used,
         r#"select id as "id!: ConversionId", recorded_at as "recorded_at!: At", status as "status!: Attribution"
            from (
-             select id, recorded_at, status, method, type from conversions
+             select id, recorded_at, status, tried, method, type from conversions
              where workspace_id = $1 and link_id = $2 order by id desc limit 1000
            ) latest
-           where type in ('lead', 'sale') and (method = 'token' or method is null)
+           where type in ('lead', 'sale') and coalesce(tried, method, 'token') = 'token'
            order by id desc limit 1"#,
         workspace.uuid(),
         link.uuid(),

@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 use super::RewardTerms;
 use crate::time::At;
 
-/// Starts a new version of a program's terms, `None` for none any more, with the transaction's time, and
-/// answers its number and start. The program must be locked or new.
+/// Starts a new version of a program's terms, `None` for none any more, and answers its number and start: now, to the
+/// millisecond that is shown, and never before the version it follows. The program must be locked or new.
 ///
 /// # Errors
 /// The database's.
@@ -21,8 +21,9 @@ pub async fn start_terms(
         terms.map(|t| t.applies_to.iter().map(ToString::to_string).collect()).unwrap_or_default();
     let row = sqlx::query!(
         r#"insert into program_reward_terms (workspace_id, program_id, version, basis, rate_bps, amount_minor, currency,
-           applies_to, hold_days, note)
-           select $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5, $6, $7, $8, $9
+           applies_to, hold_days, note, started_at)
+           select $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5, $6, $7, $8, $9,
+                  greatest(date_trunc('milliseconds', clock_timestamp()), max(started_at))
            from program_reward_terms where workspace_id = $1 and program_id = $2
            returning version, started_at as "started_at: At""#,
         workspace.uuid(),

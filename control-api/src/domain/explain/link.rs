@@ -332,7 +332,7 @@ fn last_click(facts: &LinkFacts, sight: Sight, now: Millis) -> Finding {
             } else {
                 format!("without a token: {}", click.token_reason)
             };
-            Finding::pass(format!("{} at {} {token}.", click.id, ago(At::from_millis(click.id.time()), now)))
+            Finding::pass(format!("{} at {}, {token}.", click.id, ago(At::from_millis(click.id.time()), now)))
         }
         None => Finding::unknown(
             format!("No click was stored in the last {LOOK_BACK_DAYS} days."),
@@ -362,10 +362,10 @@ fn last_event_with_token(facts: &LinkFacts, sight: Sight, now: Millis) -> Findin
     match &facts.last_event {
         Some(used) => {
             let became = match used.status {
-                Attribution::Attributed => "and was credited",
-                _ => "and was not credited",
+                Attribution::Attributed => "It was credited",
+                _ => "It was not credited",
             };
-            Finding::pass(format!("{} at {} {became}.", used.id, ago(used.recorded_at, now)))
+            Finding::pass(format!("{} at {}. {became}.", used.id, ago(used.recorded_at, now)))
         }
         None => Finding::unknown(
             "No lead or sale has come with a token of this link yet.",

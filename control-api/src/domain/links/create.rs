@@ -137,7 +137,7 @@ async fn grant(change: &mut Mutation, wanted: &mut [Wanted<NewLink>]) -> Result<
     let wishes: Vec<&Wish> = wanted.iter().map(|one| &one.draft.wish).collect();
     let granted = assignments::grant(change, &wishes).await?;
     for (Wanted { draft, rejection }, granted) in wanted.iter_mut().zip(granted) {
-        match granted {
+        match granted.granted() {
             Ok(granted) => draft.granted = Some(granted),
             Err(refusals) => refusals.into_iter().for_each(|(pointer, error)| rejection.refuse(pointer, error)),
         }
