@@ -5,7 +5,7 @@
 // the visitor's `request.cf`. Nothing here is deployed, and no rule of the product belongs here.
 //
 //   node edge-worker/local/serve.mjs [--port 8787] [--host 127.0.0.1] [--persist DIR] [--cf JSON]
-//                                    [--var NAME=VALUE]... [--faults] [--queues N] [--retries N]
+//                                    [--var NAME=VALUE]... [--faults] [--queues N] [--retries N] [--scans N] [--kv-api]
 //
 // Secrets come from the environment (TOKEN_SECRETS, EDGE_SECRETS), so that they are not in the process
 // list; CONTROL_API_URL may too. `--port 0` takes a free port. Without `--persist` storage lasts as long
@@ -19,7 +19,11 @@
 // those of `queue`. `once` is `fail` for the next time alone.
 //
 // `--queues` shards the clicks over so many queues, as bindings in wrangler.toml would. `--retries` overrides how often a
-// message is tried again before it goes to the dead-letter queue.
+// message is tried again before it goes to the dead-letter queue. `--scans` is how often an address may ask for unknown
+// links in a minute, in place of the number of wrangler.toml.
+//
+// `--kv-api` serves as much of Cloudflare's API for KV as control-api uses, on the worker's LINKS: `kv http://HOST:PORT` is
+// printed before the ready line.
 //
 // Prints `ready http://HOST:PORT` on stdout when serving; everything else goes to stderr. Ends on SIGTERM,
 // on SIGINT and when stdin closes, so that a starter that was killed leaves no runtime behind.
@@ -42,6 +46,8 @@ const { values: args } = parseArgs({
     faults: { type: "boolean", default: false },
     queues: { type: "string", default: "1" },
     retries: { type: "string" },
+    scans: { type: "string" },
+    "kv-api": { type: "boolean", default: false },
   },
 });
 
@@ -93,6 +99,7 @@ const modules = [
 
 const { queueProducers, queueConsumers } = described;
 const first = queueProducers.CLICKS.queueName;
+if (args.scans) described.ratelimits.SCANS.simple.limit = Number(args.scans);
 if (args.retries) queueConsumers[first].maxRetries = Number(args.retries);
 for (let n = 1; n < Number(args.queues); n += 1) {
   queueProducers[`CLICKS_${n}`] = { ...queueProducers.CLICKS, queueName: `${first}-${n}` };
@@ -158,8 +165,27 @@ stop = async () => {
   process.exit(0);
 };
 
+/** Bulk writes and reads: https://developers.cloudflare.com/api/resources/kv/subresources/namespaces/ */
+async function serveKv() {
+  const links = await miniflare.getKVNamespace("LINKS", "edge");
+  const api = createServer(async (request, response) => {
+    const asked = JSON.parse(Buffer.concat(await request.toArray()).toString());
+    let result = { successful_key_count: asked.length, unsuccessful_keys: [] };
+    if (request.method === "PUT") {
+      await Promise.all(asked.map(({ key, value }) => links.put(key, value)));
+    } else {
+      result = { values: Object.fromEntries(await Promise.all(asked.keys.map(async (key) => [key, await links.get(key)]))) };
+    }
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ success: true, errors: [], messages: [], result }));
+  });
+  await new Promise((resolve) => api.listen(0, args.host, resolve));
+  process.stdout.write(`kv http://${args.host}:${api.address().port}\n`);
+}
+
 try {
   const url = await miniflare.ready;
+  if (args["kv-api"]) await serveKv();
   process.stdout.write(`ready ${url.origin}\n`);
 } catch (error) {
   process.stderr.write(`edge: ${error?.message ?? error}\n`);

@@ -16,8 +16,8 @@ const MAX_DELAY: u32 = 600;
 /// The delay of what comes from a dead-letter queue, in seconds: for a day by the hour, then every four hours. Its 100
 /// retries span the 14 days that a queue keeps a message at most; a click is too late a day after that anyway.
 const LAST_DELAYS: [u32; 2] = [3_600, 14_400];
-/// How often a message is tried that the centre refuses alone.
-const PATIENCE: u32 = 5;
+/// From this try on, a dead letter that the centre refuses alone is given up: few are left of its 100.
+const LAST_TRIES: u32 = 95;
 /// How long one request may take, in milliseconds. Nobody waits for it.
 const LIMIT: u32 = 15_000;
 
@@ -44,7 +44,8 @@ extern "C" {
 /// Delivers a batch of a queue and settles each of its messages.
 pub(crate) async fn batch(messages: &[Message], queue: &str, config: &Config) {
     let clicks: Vec<_> = messages.iter().map(|message| deliver::click(message.body().as_string())).collect();
-    let delivery = deliver(&clicks, &|place| messages[place].attempts() >= PATIENCE, LIMIT, config).await;
+    let is_late = |place: usize| is_dead_letters(queue) && messages[place].attempts() >= LAST_TRIES;
+    let delivery = deliver(&clicks, &is_late, LIMIT, config).await;
     let mut left = Vec::new();
     for (message, settled) in messages.iter().zip(delivery.settled) {
         if settled {
@@ -54,7 +55,7 @@ pub(crate) async fn batch(messages: &[Message], queue: &str, config: &Config) {
         }
     }
     if !left.is_empty() {
-        postpone(&left, queue, &delivery.failure.map(|failure| failure.to_string()).unwrap_or_default());
+        postpone(&left, queue, &delivery.away.map_or_else(|| "refused".to_owned(), |failure| failure.to_string()));
     }
 }
 
@@ -69,9 +70,13 @@ pub(crate) fn postpone(messages: &[&Message], queue: &str, why: &str) {
     }
 }
 
+fn is_dead_letters(queue: &str) -> bool {
+    queue.ends_with("-dlq")
+}
+
 /// The seconds to wait after this many attempts: 1, 2, 4, and so on.
 fn delay(queue: &str, attempts: u32) -> u32 {
-    if queue.ends_with("-dlq") {
+    if is_dead_letters(queue) {
         return LAST_DELAYS[usize::from(attempts > 24)];
     }
     1_u32.checked_shl(attempts.saturating_sub(1)).filter(|delay| *delay < MAX_DELAY).unwrap_or(MAX_DELAY)

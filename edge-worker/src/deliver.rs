@@ -1,5 +1,7 @@
 //! Clicks to the control plane, so that a bad one holds nobody up. Queue, rescue and spool all hand over by this.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use serde_json::value::RawValue;
 use shared::{
     click::{Batch, Dropped, Rejected},
@@ -9,29 +11,36 @@ use shared::{
 use crate::{
     config::Config,
     control::{self, Failure},
+    isolate::Isolate,
     log,
 };
+
+/// How often a click is tried that the centre refuses alone.
+const PATIENCE: u32 = 5;
+/// The most refused clicks whose tries are remembered.
+const MOST_REFUSED: usize = 1_000;
 
 /// What became of clicks.
 pub(crate) struct Delivery {
     /// Of each click: stored, or counted as rejected.
     pub(crate) settled: Vec<bool>,
-    /// Why the others are not.
-    pub(crate) failure: Option<Failure>,
+    /// Why the centre took no more, where it is away. What is left without this was refused alone.
+    pub(crate) away: Option<Failure>,
 }
 
 /// Hands clicks over. A batch that the centre refuses as a whole is halved until what it refuses stands alone. Such a
-/// click is given up where `give_up` says so for its place, and the centre counts it as `undeliverable`; where the centre
-/// doesn't even take word of that, nothing is given up.
+/// click is given up when this isolate has seen it refused [`PATIENCE`] times, or where `is_late` says of its place that
+/// there will be no other chance; the centre then counts it as `undeliverable`. Where the centre doesn't even take word of
+/// that, nothing is given up. Tries while the centre is away count for nothing.
 ///
 /// `limit` is the time for one request, in milliseconds.
 pub(crate) async fn deliver(
     clicks: &[Box<RawValue>],
-    give_up: &dyn Fn(usize) -> bool,
+    is_late: &dyn Fn(usize) -> bool,
     limit: u32,
     config: &Config,
 ) -> Delivery {
-    let mut delivery = Delivery { settled: vec![false; clicks.len()], failure: None };
+    let mut delivery = Delivery { settled: vec![false; clicks.len()], away: None };
     let mut refused = Vec::new();
     // Parts that still have to be sent, the first one last.
     let all = 0..clicks.len();
@@ -44,14 +53,13 @@ pub(crate) async fn deliver(
             Err(Failure::Status(status)) if may_blame(status) => {
                 // A door that refuses an empty batch too refuses everybody: taking the batch apart would tell no more.
                 if !knocked && let Err(failure) = control::clicks(config, &EMPTY, limit).await {
-                    delivery.failure = Some(failure);
+                    delivery.away = Some(failure);
                     break;
                 }
                 knocked = true;
                 log::warn("batch_refused", &format!("status {status} for {} clicks", part.len()));
                 if part.len() == 1 {
                     refused.push(part.start);
-                    delivery.failure = Some(Failure::Status(status));
                 } else {
                     let middle = part.start + part.len() / 2;
                     left.push(middle..part.end);
@@ -59,12 +67,12 @@ pub(crate) async fn deliver(
                 }
             }
             Err(failure) => {
-                delivery.failure = Some(failure);
+                delivery.away = Some(failure);
                 break;
             }
         }
     }
-    refused.retain(|place| give_up(*place));
+    refused.retain(|place| refused_again(clicks[*place].get()) >= PATIENCE || is_late(*place));
     if !refused.is_empty() {
         let given_up = |place: &usize| Dropped::of(clicks[*place].get(), Rejected::Undeliverable);
         let dropped: Vec<_> = refused.iter().map(given_up).collect();
@@ -73,10 +81,25 @@ pub(crate) async fn deliver(
         }
         match control::clicks(config, &Batch { clicks: vec![], dropped }, limit).await {
             Ok(()) => refused.iter().for_each(|place| delivery.settled[*place] = true),
-            Err(failure) => delivery.failure = Some(failure),
+            Err(failure) => delivery.away = Some(failure),
         }
     }
     delivery
+}
+
+/// How often this isolate has seen the centre refuse this click alone, this time included.
+fn refused_again(click: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    click.hash(&mut hasher);
+    Isolate::with(|isolate| {
+        let mut refused = isolate.refused.borrow_mut();
+        if refused.len() >= MOST_REFUSED {
+            refused.clear();
+        }
+        let count = refused.entry(hasher.finish()).or_default();
+        *count += 1;
+        *count
+    })
 }
 
 const EMPTY: Batch<'static> = Batch { clicks: vec![], dropped: vec![] };

@@ -1,5 +1,7 @@
 //! The control plane's own doors, below `/_nim/`: signed, and shut unless `REPLICATION` is `push`.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use shared::{
     internal::{self, Direction, Refusal, SIGNATURE_HEADER, TIMESTAMP_HEADER},
@@ -9,6 +11,7 @@ use shared::{
 
 use crate::{
     config::Config,
+    facts::Address,
     replicate, respond,
     runtime::{self, Env, Request, Thrown},
     spool,
@@ -22,11 +25,11 @@ pub(crate) fn is_door(path: &str) -> bool {
     matches!(path, internal::REPLICATE | internal::RECORDS | internal::DRAIN)
 }
 
-/// Takes a request of the control plane at the door `path`.
+/// Takes a request of the control plane at the door that `address` is.
 pub(crate) async fn answer(
     request: &Request,
     method: &str,
-    path: &str,
+    address: &Address<'_>,
     env: &Env,
     config: &Config,
 ) -> Result<String, Thrown> {
@@ -37,10 +40,15 @@ pub(crate) async fn answer(
         return Ok(fault(413, "payload_too_large", "at most 8 MiB"));
     };
     let (timestamp, signature) = (request.header(TIMESTAMP_HEADER), request.header(SIGNATURE_HEADER));
+    let target = if address.query.is_empty() {
+        Cow::Borrowed(address.path)
+    } else {
+        Cow::Owned([address.path, "?", address.query].concat())
+    };
     let verified = internal::verify(
         &config.edge_secrets,
         Direction::ControlToEdge,
-        internal::Request { method: "POST", target: path, body: &body },
+        internal::Request { method: "POST", target: &target, body: &body },
         timestamp.as_deref(),
         signature.as_deref(),
         runtime::now(),
@@ -53,7 +61,7 @@ pub(crate) async fn answer(
         };
         return Ok(fault(401, code, &refusal.to_string()));
     }
-    match path {
+    match address.path {
         internal::RECORDS => match read::<Inquiry>(&body) {
             Ok(inquiry) => Ok(respond::json(200, &replicate::look(&inquiry, env).await?.to_json())),
             Err(fault) => Ok(fault),

@@ -54,6 +54,8 @@ pub(crate) struct Isolate {
     pub(crate) mint: RefCell<Mint>,
     /// Clicks that nobody has taken yet.
     pub(crate) keep: RefCell<Keep>,
+    /// How often the centre refused a click alone, by the click's hash.
+    pub(crate) refused: RefCell<HashMap<u64, u32>>,
     /// Until when the centre is not asked to take clicks directly.
     pub(crate) centre_away_until: Cell<Option<Millis>>,
 }
@@ -71,6 +73,7 @@ thread_local! {
         mailbox: Mailbox::default(),
         mint: RefCell::default(),
         keep: RefCell::default(),
+        refused: RefCell::default(),
         centre_away_until: Cell::new(None),
     };
 }

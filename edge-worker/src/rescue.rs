@@ -56,7 +56,7 @@ pub(crate) async fn hand_over(env: &Env, config: &Config) -> bool {
         if !is_away {
             let delivery = deliver(&claim.clicks, &|_| false, DIRECT_LIMIT, config).await;
             taken = delivery.settled;
-            if let Some(failure) = delivery.failure {
+            if let Some(failure) = delivery.away {
                 log::warn("direct_failed", &failure.to_string());
                 let until = runtime::now().plus(AWAY);
                 Isolate::with(|isolate| isolate.centre_away_until.set(Some(until)));

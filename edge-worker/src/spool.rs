@@ -25,8 +25,8 @@ const KEPT_SECONDS: u32 = 15 * 86_400;
 const PAGE: u32 = 100;
 /// A run ends after this long, in milliseconds; the next one goes on.
 const LONG_ENOUGH: i64 = 25 * Millis::SECOND;
-/// A click that the centre refuses alone, while it takes others, is given up after this long, in milliseconds.
-const PATIENCE: i64 = Millis::HOUR;
+/// A click that the centre refuses alone is given up a day before its entry would vanish, in milliseconds.
+const LATE: i64 = (KEPT_SECONDS as i64 - 86_400) * Millis::SECOND;
 /// How long one request may take, in milliseconds.
 const LIMIT: u32 = 15_000;
 
@@ -68,10 +68,17 @@ async fn empty(env: &Env, config: &Config) -> Result<bool, String> {
         for key in &keys {
             // A list may still name what is gone, and two runs may overlap.
             let Some(text) = env.unspool(key).await.map_err(|thrown| thrown.to_string())? else { continue };
-            if take(key, &text, config).await? {
+            let left = take(key, &text, config).await?;
+            if left.is_empty() {
                 env.unspooled(key).await.map_err(|thrown| thrown.to_string())?;
                 done += 1;
             } else {
+                // What was taken must not be sent again with what was not.
+                if left != text {
+                    let seconds =
+                        KEPT_SECONDS - u32::try_from(age(key) / Millis::SECOND).unwrap_or(0).min(KEPT_SECONDS - 60);
+                    env.spool(key, &left, seconds).await.map_err(|thrown| thrown.to_string())?;
+                }
                 kept += 1;
             }
             if runtime::now().since(started) > LONG_ENOUGH {
@@ -90,20 +97,26 @@ async fn empty(env: &Env, config: &Config) -> Result<bool, String> {
     Ok(kept > 0)
 }
 
-/// Whether the centre has settled all of an entry. An error is a centre that is away, for every entry.
-async fn take(key: &str, text: &str, config: &Config) -> Result<bool, String> {
+/// What the centre has not settled of an entry, itself an entry; empty where that is nothing. An error is a centre that is
+/// away, for every entry.
+async fn take(key: &str, text: &str, config: &Config) -> Result<String, String> {
     let mut lines = text.lines();
     let dropped = lines.next().unwrap_or_default();
     if !dropped.is_empty() {
         control::clicks_as_text(config, dropped, LIMIT).await.map_err(|failure| failure.to_string())?;
     }
-    let made_at = key.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
-    let is_old = runtime::now().since(Millis(made_at)) > PATIENCE;
     let clicks: Vec<_> = lines.map(|line| deliver::click(Some(line.to_owned()))).collect();
-    let delivery = deliver(&clicks, &|_| is_old, LIMIT, config).await;
-    let all = !delivery.settled.contains(&false);
-    match delivery.failure {
-        Some(control::Failure::Status(400..=499)) | None => Ok(all),
-        Some(failure) => Err(failure.to_string()),
+    let is_late = age(key) > LATE;
+    let delivery = deliver(&clicks, &|_| is_late, LIMIT, config).await;
+    if let Some(failure) = delivery.away {
+        return Err(failure.to_string());
     }
+    let left = clicks.iter().zip(&delivery.settled).filter(|(_, settled)| !**settled);
+    Ok(left.flat_map(|(click, _)| ["\n", click.get()]).collect())
+}
+
+/// How long ago an entry was made, in milliseconds.
+fn age(key: &str) -> i64 {
+    let made_at = key.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
+    runtime::now().since(Millis(made_at))
 }

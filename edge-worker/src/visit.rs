@@ -21,7 +21,7 @@ pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &
     let visitor = request.header("cf-connecting-ip");
     let lookup = Lookup { env, config, visitor: visitor.as_deref() };
     let link = match Route::of(&facts, &address, config.takes_pushes) {
-        Route::Door => return doors::answer(request, facts.method, address.path, env, config).await,
+        Route::Door => return doors::answer(request, facts.method, &address, env, config).await,
         Route::Robots => return Ok(respond::robots()),
         Route::Nothing => return Ok(respond::not_found()),
         Route::OtherMethod => return Ok(respond::method_not_allowed("GET, HEAD")),

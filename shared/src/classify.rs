@@ -12,8 +12,9 @@ pub mod words;
 use self::words::{Meaning, Traits};
 use crate::click::BotReason;
 
-/// Version of the tables and rules, to be raised whenever one changes.
-pub const VERSION: u32 = 3;
+/// Version of the tables and rules, to be raised whenever one changes. Every click carries it, so that what an older table
+/// said can be told from what this one says.
+pub const VERSION: i32 = 3;
 
 text_enum! {
     /// Kind of device.

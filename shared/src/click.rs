@@ -88,6 +88,9 @@ pub struct Click<'a> {
     pub colo: Option<Cow<'a, str>>,
     /// Version of the edge record that served it.
     pub record_version: u64,
+    /// Version of the tables that told bots and devices ([`crate::classify::VERSION`]); 0 where the worker didn't say.
+    #[serde(default)]
+    pub classifier: i32,
     /// Which of its isolate's clicks this is; where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minted: Option<Minted>,
@@ -311,6 +314,9 @@ pub struct Dropped {
     pub workspace: Option<WorkspaceId>,
     /// Why.
     pub reason: Rejected,
+    /// Its place among those minted, where that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minted: Option<Minted>,
 }
 
 impl Dropped {
@@ -324,10 +330,12 @@ impl Dropped {
             id: ClickId,
             #[serde(default)]
             workspace: Option<WorkspaceId>,
+            #[serde(default)]
+            minted: Option<Minted>,
         }
         match serde_json::from_str(click) {
-            Ok(Ids { id, workspace }) => Self { id, workspace, reason },
-            Err(_) => Self { id: Id::from_uuid(unreadable(click)), workspace: None, reason },
+            Ok(Ids { id, workspace, minted }) => Self { id, workspace, reason, minted },
+            Err(_) => Self { id: Id::from_uuid(unreadable(click)), workspace: None, reason, minted: None },
         }
     }
 }

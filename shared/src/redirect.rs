@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     Millis,
-    classify::classify,
+    classify::{self, classify},
     click::{BotReason, Click, TokenReason, Trigger},
     destination::{self, Joiner},
     id::ClickId,
@@ -154,6 +154,7 @@ pub fn decide<'a>(
         token,
         colo: text(visit.colo),
         record_version,
+        classifier: classify::VERSION,
         minted: None,
     };
     Decision::Redirect { location, click: Box::new(click) }

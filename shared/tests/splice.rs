@@ -1,12 +1,12 @@
 //! What is put into a destination: every byte of it survives, and programs that read URLs find the token. Asked are the
-//! `url` crate and Node's `URL`, each its own implementation of the WHATWG standard, and form parsing besides.
+//! `url` crate and Node's `URL`, each its own implementation of the WHATWG standard, and Python's `urllib`.
 
 #![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
 
 use std::{
     fmt::Write as _,
     io::Write as _,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use shared::{
@@ -164,6 +164,34 @@ fn no_query_of_a_visitor_changes_where_it_leads_or_which_token_counts() {
 /// Needs Node, like everything that runs the worker; `cargo xtask test` says where it is.
 #[test]
 fn node_finds_the_token() {
+    let script = "for (const line of require('fs').readFileSync(0, 'utf8').trimEnd().split('\\n')) \
+                  console.log(new URL(line).searchParams.getAll('nim_ct').join())";
+    let node = std::env::var_os("NIM_NODE").unwrap_or_else(|| "node".into());
+    let child = reader(Command::new(&node).args(["-e", script]));
+    finds_the_token(child.unwrap_or_else(|error| panic!("{}: {error}", node.display())));
+}
+
+/// Where it is installed: its parser is older than the standard that the others follow.
+#[test]
+fn python_finds_the_token() {
+    let script = "import sys\n\
+                  from urllib.parse import urlsplit, parse_qsl\n\
+                  sys.stdin.reconfigure(encoding='utf-8')\n\
+                  for line in sys.stdin.read().rstrip('\\n').split('\\n'):\n    \
+                      pairs = parse_qsl(urlsplit(line).query, keep_blank_values=True)\n    \
+                      print(','.join(value for name, value in pairs if name == 'nim_ct'))";
+    match reader(Command::new("python3").args(["-c", script])) {
+        Ok(child) => finds_the_token(child),
+        Err(error) => eprintln!("skipped: python3: {error}"),
+    }
+}
+
+/// A program that reads URLs, a line each, and prints the values of `nim_ct` in each.
+fn reader(command: &mut Command) -> std::io::Result<Child> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+}
+
+fn finds_the_token(mut reader: Child) {
     let mut asked = String::new();
     let mut expected = String::new();
     for destination in destinations() {
@@ -171,18 +199,9 @@ fn node_finds_the_token() {
         writeln!(asked, "{location}").unwrap();
         writeln!(expected, "{token}").unwrap();
     }
-    let script = "for (const line of require('fs').readFileSync(0, 'utf8').trimEnd().split('\\n')) \
-                  console.log(new URL(line).searchParams.getAll('nim_ct').join())";
-    let node = std::env::var_os("NIM_NODE").unwrap_or_else(|| "node".into());
-    let mut child = Command::new(&node)
-        .args(["-e", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", node.display()));
     // All of it is read before anything is written, so neither side waits for the other.
-    child.stdin.take().unwrap().write_all(asked.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    reader.stdin.take().unwrap().write_all(asked.as_bytes()).unwrap();
+    let output = reader.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }

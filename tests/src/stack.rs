@@ -46,7 +46,11 @@ pub enum Edge {
     Faulty,
     /// The same over one queue, which gives a message up to its dead-letter queue at once.
     Impatient,
-    /// The same in plain workerd, as without Cloudflare.
+    /// The worker as it is deployed, which lets an address ask for ten unknown links a minute.
+    Guarded,
+    /// The worker as it is deployed, with its own doors shut: records reach it by Cloudflare's API, into its KV.
+    ByKv,
+    /// The same as the real one in plain workerd, as without Cloudflare.
     SelfHosted,
 }
 
@@ -66,6 +70,15 @@ pub struct Stack {
     edge: Option<Child>,
     /// Where a faulty worker is told what fails.
     faults_url: String,
+    /// Where Cloudflare's API is played.
+    kv_url: String,
+}
+
+/// A worker that has started, and what belongs to it.
+struct Started {
+    child: Child,
+    faults_url: String,
+    kv_url: String,
 }
 
 impl Stack {
@@ -107,19 +120,23 @@ impl Stack {
             control: None,
             edge: None,
             faults_url: String::new(),
+            kv_url: String::new(),
         };
         std::fs::create_dir_all(&stack.folder)?;
-        let edge = async {
-            match options.edge {
-                // It starts at once, and needs nothing to be ready.
-                Edge::Absent | Edge::SelfHosted => Ok(None),
-                kind => edge(&stack.api_url, edge_port, kind).await.map(Some),
+        match options.edge {
+            // It starts at once, and needs nothing to be ready.
+            Edge::Absent | Edge::SelfHosted => stack.control = Some(stack.spawn_control().await?),
+            // The control plane is told where to write.
+            Edge::ByKv => {
+                let edge = edge(&stack.api_url, edge_port, options.edge).await?;
+                stack.took_up(edge);
+                stack.control = Some(stack.spawn_control().await?);
             }
-        };
-        let (edge, control) = tokio::join!(edge, stack.spawn_control());
-        stack.control = Some(control?);
-        if let Some((child, faults_url)) = edge? {
-            (stack.edge, stack.faults_url) = (Some(child), faults_url);
+            kind => {
+                let (edge, control) = tokio::join!(edge(&stack.api_url, edge_port, kind), stack.spawn_control());
+                stack.control = Some(control?);
+                stack.took_up(edge?);
+            }
         }
         if options.edge == Edge::SelfHosted {
             stack.start_edge().await?;
@@ -127,7 +144,17 @@ impl Stack {
         Ok(stack)
     }
 
+    fn took_up(&mut self, Started { child, faults_url, kv_url }: Started) {
+        (self.edge, self.faults_url, self.kv_url) = (Some(child), faults_url, kv_url);
+    }
+
     async fn spawn_control(&self) -> anyhow::Result<Child> {
+        let publisher = if self.kv_url.is_empty() {
+            vec![("NIM_PUBLISHER", "push"), ("NIM_EDGE_URL", &self.edge_url)]
+        } else {
+            let of = [("NIM_KV_ACCOUNT_ID", "account"), ("NIM_KV_NAMESPACE_ID", "links"), ("NIM_KV_TOKEN", "token")];
+            [("NIM_PUBLISHER", "kv"), ("NIM_KV_API_URL", &*self.kv_url)].into_iter().chain(of).collect()
+        };
         let listen = self.api_url.trim_start_matches("http://");
         let child = Command::new(variable("NIM_CONTROL_API")?)
             .arg("serve")
@@ -137,8 +164,7 @@ impl Stack {
             .env("NIM_DATA_KEYS", DATA_KEYS)
             .env("TOKEN_SECRETS", TOKEN_SECRETS)
             .env("EDGE_SECRETS", EDGE_SECRETS)
-            .env("NIM_PUBLISHER", "push")
-            .env("NIM_EDGE_URL", &self.edge_url)
+            .envs(publisher)
             .env("NIM_EXPORT_URL", format!("file://{}", self.folder.display()))
             .env("NIM_LOG", std::env::var("NIM_LOG").unwrap_or_else(|_| "error".to_owned()))
             .env("NIM_LOG_FORMAT", "text")
@@ -366,12 +392,14 @@ fn edge_secrets() -> KeyRing {
     EDGE_SECRETS.parse().expect("a ring")
 }
 
-/// A worker, and where it is told what fails.
-async fn edge(api_url: &str, port: u16, kind: Edge) -> anyhow::Result<(Child, String)> {
+/// A worker, once it serves.
+async fn edge(api_url: &str, port: u16, kind: Edge) -> anyhow::Result<Started> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let further: &[&str] = match kind {
         Edge::Faulty => &["--faults", "--queues", "2"],
         Edge::Impatient => &["--faults", "--retries", "0"],
+        Edge::Guarded => &["--scans", "10"],
+        Edge::ByKv => &["--kv-api", "--var", "REPLICATION=off"],
         Edge::Absent | Edge::Real | Edge::SelfHosted => &[],
     };
     let mut child = Command::new(variable("NIM_NODE")?)
@@ -389,13 +417,14 @@ async fn edge(api_url: &str, port: u16, kind: Edge) -> anyhow::Result<(Child, St
         .spawn()
         .context("starting the worker (NIM_NODE)")?;
     let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
-    let mut faults_url = String::new();
+    let (mut faults_url, mut kv_url) = (String::new(), String::new());
     while let Some(line) = lines.next_line().await? {
         match line.split_once(' ') {
             Some(("faults", url)) => url.clone_into(&mut faults_url),
+            Some(("kv", url)) => url.clone_into(&mut kv_url),
             Some(("ready", _)) => {
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Ok((child, faults_url));
+                return Ok(Started { child, faults_url, kv_url });
             }
             _ => {}
         }

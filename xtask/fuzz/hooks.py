@@ -110,7 +110,7 @@ BEYOND_THE_SCHEMA = {
     "characters", "credentials", "domain_not_active", "duplicate", "format", "host", "idempotency_key_reused",
     "in_future", "not_found", "occurred_at_in_future", "occurred_at_too_old", "partner_not_active",
     "program_not_active", "range", "required", "reserved_parameter", "scheme", "unexpected", "value",
-    "amount_out_of_range",
+    "amount_out_of_range", "clicks_removed",
 }
 
 

@@ -47,6 +47,7 @@ pub struct Columns<'a> {
     token_reason: Vec<String>,
     colo: Vec<Option<&'a str>>,
     record_version: Vec<i64>,
+    classifier: Vec<i32>,
 }
 
 impl<'a> Columns<'a> {
@@ -89,6 +90,7 @@ impl<'a> Columns<'a> {
             columns.token_reason.push(click.token.to_string());
             columns.colo.push(click.colo.as_deref());
             columns.record_version.push(i64::try_from(click.record_version).unwrap_or(i64::MAX));
+            columns.classifier.push(click.classifier);
         }
         columns
     }
@@ -135,6 +137,7 @@ pub async fn insert(db: &mut PgConnection, columns: &Columns<'_>) -> sqlx::Resul
         &c.token_reason,
         &c.colo as _,
         &c.record_version,
+        &c.classifier,
     )
     .fetch_all(db)
     .await?;

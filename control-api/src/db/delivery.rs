@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use shared::{Millis, click::Click};
+use shared::{
+    Millis,
+    click::{Click, Minted},
+};
 use sqlx::{PgExecutor, PgPool, types::Json};
 use uuid::Uuid;
 
@@ -21,10 +24,10 @@ pub struct Mints(BTreeMap<(At, i64), i64>);
 
 impl Mints {
     /// Reads what a click says.
-    pub fn note(&mut self, click: &Click<'_>) {
-        let Some(minted) = click.minted else { return };
+    pub fn note(&mut self, click: Uuid, minted: Option<Minted>) {
+        let Some(minted) = minted else { return };
         let (Ok(isolate), Ok(nth)) = (i64::try_from(minted.isolate), i64::try_from(minted.nth)) else { return };
-        let greatest = self.0.entry((hour_of(click.id.time()), isolate)).or_default();
+        let greatest = self.0.entry((hour_of(shared::id::uuid_millis(click)), isolate)).or_default();
         *greatest = nth.max(*greatest);
     }
 }
@@ -119,6 +122,8 @@ pub struct Hour {
     pub stored: i64,
     pub duplicate: i64,
     pub rejected: Json<BTreeMap<String, i64>>,
+    /// Of the rejected, those that could be read: they were minted in this hour.
+    pub rejected_readable: i64,
 }
 
 /// Every hour of a range that begins and ends with one, the oldest first.

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::Value;
 use shared::{
     Millis,
-    click::{Batch, BatchReceipt, Click, Dropped, MAX_AGE_MILLIS, MAX_AHEAD_MILLIS, MAX_BATCH, Rejected, unreadable},
+    click::{
+        Batch, BatchReceipt, Click, Dropped, MAX_AGE_MILLIS, MAX_AHEAD_MILLIS, MAX_BATCH, Minted, Rejected, unreadable,
+    },
 };
 use uuid::{Uuid, Variant};
 
@@ -29,11 +31,13 @@ struct Refused {
     key: Uuid,
     workspace: Option<Uuid>,
     reason: Rejected,
+    /// Its place among those minted, where that could be read: it was minted all the same.
+    minted: Option<Minted>,
 }
 
 impl From<Dropped> for Refused {
-    fn from(Dropped { id, workspace, reason }: Dropped) -> Self {
-        Self { key: id.uuid(), workspace: workspace.map(shared::Id::uuid), reason }
+    fn from(Dropped { id, workspace, reason, minted }: Dropped) -> Self {
+        Self { key: id.uuid(), workspace: workspace.map(shared::Id::uuid), reason, minted }
     }
 }
 
@@ -60,12 +64,13 @@ pub async fn ingest(app: &App, raw: &[u8]) -> Result<BatchReceipt, ApiError> {
     for text in &batch.clicks {
         match admit(text.get(), now) {
             Ok(click) => {
-                mints.note(&click);
+                mints.note(click.id.uuid(), click.minted);
                 clicks.push(click);
             }
             Err(refusal) => refused.push(refusal),
         }
     }
+    refused.iter().for_each(|one| mints.note(one.key, one.minted));
 
     let mut attempt = 1;
     let mut way = Way::Append;
@@ -116,6 +121,7 @@ async fn write(
         key: click.id.uuid(),
         workspace: Some(click.workspace.uuid()),
         reason: Rejected::UnknownWorkspace,
+        minted: click.minted,
     }));
     let mut duplicates = Duplicates::of(&admitted);
     // In the order of their key, so that batches that overlap lock rows in the same order.
@@ -154,7 +160,7 @@ fn without_nul(raw: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
 }
 
 fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
-    let malformed = || Refused { key: unreadable(text), workspace: None, reason: Rejected::Malformed };
+    let malformed = || Refused { key: unreadable(text), workspace: None, reason: Rejected::Malformed, minted: None };
     let click: Click<'_> = serde_json::from_str(text).map_err(|_| malformed())?;
     let age = now.since(click.id.time());
     // The database reads the time of no other id.
@@ -168,7 +174,8 @@ fn admit(text: &str, now: Millis) -> Result<Click<'_>, Refused> {
     } else {
         return Ok(click);
     };
-    Err(Refused { key: click.id.uuid(), workspace: Some(click.workspace.uuid()), reason })
+    let (key, workspace) = (click.id.uuid(), Some(click.workspace.uuid()));
+    Err(Refused { key, workspace, reason, minted: click.minted })
 }
 
 /// Whether a text is longer than the worker writes any, and than a key of the rollups may be: one such row would hold up

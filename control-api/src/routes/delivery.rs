@@ -151,10 +151,10 @@ async fn read(State(app): State<App>, _: Operator, mut params: Params) -> Result
 }
 
 impl From<Hour> for HourOfClicks {
-    fn from(Hour { hour, minted, stored, duplicate, rejected }: Hour) -> Self {
-        let refused: i64 = rejected.values().sum();
-        // What came without a number (an older worker's) was never counted as minted.
-        let in_flight = (minted - stored - refused).max(0);
+    fn from(Hour { hour, minted, stored, duplicate, rejected, rejected_readable }: Hour) -> Self {
+        // What came without a number (an older worker's) was never counted as minted. What couldn't be read may have been
+        // minted at any time or never: it must not stand for a click that is missing.
+        let in_flight = (minted - stored - rejected_readable).max(0);
         Self { hour, clicks: Clicks { minted, stored, duplicate, rejected: rejected.0, in_flight } }
     }
 }

@@ -49,12 +49,8 @@ impl Click<'_> {
         }
         object.some("colo", self.colo.as_deref());
         object.number("record_version", self.record_version);
-        if let Some(Minted { isolate, nth }) = self.minted {
-            let mut minted = Object::open(object.name("minted"));
-            minted.number("isolate", isolate);
-            minted.number("nth", nth);
-            minted.close();
-        }
+        object.number("classifier", u64::try_from(self.classifier).unwrap_or_default());
+        minted(&mut object, self.minted);
         object.close();
     }
 }
@@ -74,6 +70,7 @@ impl Batch<'_> {
                     object.id("workspace", workspace);
                 }
                 object.word("reason", dropped.reason.as_str());
+                minted(&mut object, dropped.minted);
                 object.close();
             });
         }
@@ -89,6 +86,15 @@ fn named<K: Kind>(object: &mut Object<'_>, name: &str, named: Option<&Named<'_, 
         object.text("key", key);
         object.text("name", called);
         object.close();
+    }
+}
+
+fn minted(object: &mut Object<'_>, minted: Option<Minted>) {
+    if let Some(Minted { isolate, nth }) = minted {
+        let mut minted = Object::open(object.name("minted"));
+        minted.number("isolate", isolate);
+        minted.number("nth", nth);
+        minted.close();
     }
 }
 
@@ -118,8 +124,10 @@ mod tests {
     #[test]
     fn batches_say_what_serde_says() {
         let click = serde_json::value::RawValue::from_string(r#"{"id": "x"}"#.to_owned()).unwrap();
-        let known = Dropped { id: Id::mint(Millis(1), [1; 10]), workspace: None, reason: Rejected::Overflow };
-        let foreign = Dropped { workspace: Some(Id::mint(Millis(2), [2; 10])), ..known };
+        let known =
+            Dropped { id: Id::mint(Millis(1), [1; 10]), workspace: None, reason: Rejected::Overflow, minted: None };
+        let minted = Some(Minted { isolate: 1 << 40, nth: 3 });
+        let foreign = Dropped { workspace: Some(Id::mint(Millis(2), [2; 10])), minted, ..known };
         for (clicks, dropped) in [
             (vec![], vec![]),
             (vec![&*click], vec![]),
@@ -166,6 +174,7 @@ mod tests {
                 token: rule.map_or(TokenReason::Appended, TokenReason::QuerySensitive),
                 colo: text(10),
                 record_version: version,
+                classifier: i32::from(seed[0]),
                 minted: present.then_some(Minted { isolate: version >> 16, nth: 1 }),
             };
             let mut written = String::new();

@@ -7,4 +7,5 @@ mod faults;
 mod history;
 mod main_job;
 mod self_hosted;
+mod visitors;
 mod wrangler;

@@ -137,6 +137,7 @@ impl Traffic {
                 token: if bot { TokenReason::Bot } else { TokenReason::Appended },
                 colo: Some(Cow::Borrowed("FRA")),
                 record_version: 1,
+                classifier: 3,
                 minted: Some(Minted { isolate: isolate + 1, nth: *nth }),
             }
         });

@@ -22,7 +22,7 @@ pub async fn append(db: &mut PgConnection, clicks: &[&Click<'_>]) -> sqlx::Resul
     let copy = "copy clicks (workspace_id, click_id, link_id, domain, slug, destination, assignment_id, partner_id,
             partner_key, partner_name, program_id, program_key, program_name, trigger, source, utm_source, utm_medium,
             utm_campaign, utm_term, utm_content, experiment, variant, referrer_host, country, region, city, device,
-            browser, os, bot_reason, token_reason, colo, record_version)
+            browser, os, bot_reason, token_reason, colo, record_version, classifier)
         from stdin (format binary)";
     if !rows.write(db, copy).await? {
         return Ok(false);
@@ -38,7 +38,7 @@ pub async fn append(db: &mut PgConnection, clicks: &[&Click<'_>]) -> sqlx::Resul
 /// A row of `clicks`.
 fn row(rows: &mut Rows, click: &Click<'_>) {
     let (partner, program, utm) = (click.partner.as_ref(), click.program.as_ref(), &click.utm);
-    rows.columns(33);
+    rows.columns(34);
     rows.id(Some(click.workspace.uuid()));
     rows.id(Some(click.id.uuid()));
     rows.id(Some(click.link.uuid()));
@@ -72,6 +72,7 @@ fn row(rows: &mut Rows, click: &Click<'_>) {
     rows.text(&click.token.to_string());
     rows.some(click.colo.as_deref());
     rows.long(Some(i64::try_from(click.record_version).unwrap_or(i64::MAX)));
+    rows.int(Some(click.classifier));
 }
 
 /// A row of `click_deltas`, as `insert.sql` makes it.

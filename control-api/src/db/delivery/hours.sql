@@ -14,9 +14,10 @@ with stored as (
     union all
     select hour, minted, duplicate from click_hours where hour >= $1 and hour < $2
 ), rejected as (
-    select hour, jsonb_object_agg(reason, clicks) as by_reason
+    select hour, jsonb_object_agg(reason, clicks) as by_reason, sum(readable)::bigint as readable
     from (
-        select date_trunc('hour', coalesce(clicked_at, recorded_at), 'UTC') as hour, reason, count(*) as clicks
+        select date_trunc('hour', coalesce(clicked_at, recorded_at), 'UTC') as hour, reason, count(*) as clicks,
+            count(clicked_at) as readable
         from click_rejections
         where coalesce(clicked_at, recorded_at) >= $1 and coalesce(clicked_at, recorded_at) < $2
         group by 1, 2
@@ -28,6 +29,7 @@ select
     coalesce((select sum(m.minted) from minted m where m.hour = h.hour), 0)::bigint as "minted!",
     coalesce((select sum(s.clicks) from stored s where s.hour = h.hour), 0)::bigint as "stored!",
     coalesce((select sum(m.duplicate) from minted m where m.hour = h.hour), 0)::bigint as "duplicate!",
-    coalesce((select r.by_reason from rejected r where r.hour = h.hour), '{}') as "rejected!: Json<BTreeMap<String, i64>>"
+    coalesce((select r.by_reason from rejected r where r.hour = h.hour), '{}') as "rejected!: Json<BTreeMap<String, i64>>",
+    coalesce((select r.readable from rejected r where r.hour = h.hour), 0)::bigint as "rejected_readable!"
 from generate_series($1::timestamptz, $2::timestamptz - interval '1 hour', interval '1 hour') as h (hour)
 order by h.hour

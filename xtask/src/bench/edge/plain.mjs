@@ -88,6 +88,7 @@ function answer(request, env, ctx, { version, record, signer }, host, slug, quer
     token,
     colo: cf.colo,
     record_version: version,
+    classifier: 3,
     minted: mintedAt(now),
   });
   if (env.CLICKS !== undefined) ctx.waitUntil(env.CLICKS.send(click, TEXT));
