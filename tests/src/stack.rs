@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use shared::{
-    KeyRing,
+    KeyRing, Millis,
     internal::{self, Direction},
 };
 use sqlx::{AssertSqlSafe, PgPool};
@@ -299,9 +299,17 @@ impl Stack {
     /// # Panics
     /// Where there is no answer.
     pub async fn as_control(&self, path: &str, body: &Value) -> Answer {
+        self.knock(path, body, Direction::ControlToEdge, now()).await
+    }
+
+    /// The same, signed for a direction and a time.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn knock(&self, path: &str, body: &Value, direction: Direction, at: Millis) -> Answer {
         let (ring, body) = (edge_secrets(), body.to_string().into_bytes());
         let request = internal::Request { method: "POST", target: path, body: &body };
-        let (timestamp, signature) = internal::sign(&ring, Direction::ControlToEdge, request, now());
+        let (timestamp, signature) = internal::sign(&ring, direction, request, at);
         let request = self
             .http
             .post(format!("{}{path}", self.edge_url))

@@ -228,7 +228,8 @@ pub async fn enqueue(db: &mut PgConnection, places: &[&Place]) -> sqlx::Result<(
     wake(db).await
 }
 
-/// Raises every record above all that the edge may hold and enqueues it, some thousand in a transaction. Versions grow by
+/// Raises every record above all that the edge may hold and enqueues it, some thousand in a transaction. Who has leased a
+/// key keeps it until the lease is over, so that no two publish it at once. Versions grow by
 /// one per change, so the time in milliseconds is above any that a lost day can have made. Answers how many records.
 ///
 /// # Errors
@@ -249,7 +250,7 @@ pub async fn raise_and_enqueue_all(pool: &PgPool) -> sqlx::Result<i64> {
                ), queued as (
                  insert into outbox (workspace_id, kv_key, domain_id)
                  select workspace_id, 'd:' || hostname, id from page order by 1, 2
-                 on conflict (workspace_id, kv_key) do update set version = outbox.version + 1, not_before = now()
+                 on conflict (workspace_id, kv_key) do update set version = outbox.version + 1
                )
                select workspace_id, id, count(*) over () as "count!" from page order by workspace_id desc, id desc limit 1"#,
             after.0,
@@ -276,7 +277,7 @@ pub async fn raise_and_enqueue_all(pool: &PgPool) -> sqlx::Result<i64> {
                ), queued as (
                  insert into outbox (workspace_id, kv_key, link_id, domain_id)
                  select workspace_id, kv_key, id, domain_id from page order by 1, 2
-                 on conflict (workspace_id, kv_key) do update set version = outbox.version + 1, not_before = now()
+                 on conflict (workspace_id, kv_key) do update set version = outbox.version + 1
                )
                select workspace_id, id, count(*) over () as "count!" from page order by workspace_id desc, id desc limit 1"#,
             after.0,

@@ -31,18 +31,26 @@ pub async fn fill(app: &App, host: &str, slug: &str) -> Result<Fill, ApiError> {
     Ok(Fill { domain: Some(domain_record(domain)), link })
 }
 
-/// The entry that must stand at each of these places now, in their order.
+/// The entry that must stand at each of these places now, in their order; `None` where the rows there make no record,
+/// which is logged and must not hold up the others.
 ///
 /// # Errors
 /// The database's.
-pub async fn entries(app: &App, places: &[&Place]) -> Result<Vec<Entry>, ApiError> {
+pub async fn entries(app: &App, places: &[&Place]) -> Result<Vec<Option<Entry>>, ApiError> {
     let mut entries = Vec::with_capacity(places.len());
     for &place in places {
         let entry = match place.link_id {
             Some(link) => match db::records::link(&app.db, place.workspace_id, link).await? {
                 Some(found) => {
                     let key = link_key(&found.hostname, &found.slug);
-                    Entry { key, value: serde_json::to_string(&link_record(found)?)? }
+                    match link_record(found) {
+                        Ok(record) => Entry { key, value: serde_json::to_string(&record)? },
+                        Err(error) => {
+                            tracing::error!(key, ?error, "no record can be made of a link");
+                            entries.push(None);
+                            continue;
+                        }
+                    }
                 }
                 None => tombstone(app, place)?,
             },
@@ -54,7 +62,7 @@ pub async fn entries(app: &App, places: &[&Place]) -> Result<Vec<Entry>, ApiErro
                 None => tombstone(app, place)?,
             },
         };
-        entries.push(entry);
+        entries.push(Some(entry));
     }
     Ok(entries)
 }

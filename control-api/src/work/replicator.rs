@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A key alone was not taken: the store may want a second between two writes of one key.
 const KEY_PAUSE: f64 = 1.5;
 
+/// What makes no record is looked at again after this long: somebody mends the row by hand.
+const SPOILT_PAUSE: f64 = 600.0;
+
 /// Runs until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
     let Some(publisher) = app.publisher.clone() else { return };
@@ -76,8 +79,19 @@ pub async fn publish_due(app: &App, publisher: &dyn Publisher) -> Result<usize, 
     if leased.is_empty() {
         return Ok(0);
     }
+    let count = leased.len();
     let places: Vec<_> = leased.iter().map(|row| &row.place).collect();
-    let entries = domain::records::entries(app, &places).await?;
+    let made = domain::records::entries(app, &places).await?;
+    let (leased, spoilt): (Vec<_>, Vec<_>) = leased.into_iter().zip(made).partition(|(_, entry)| entry.is_some());
+    let (leased, entries): (Vec<Leased>, Vec<_>) =
+        leased.into_iter().filter_map(|(row, entry)| Some((row, entry?))).unzip();
+    if !spoilt.is_empty() {
+        let spoilt: Vec<&Leased> = spoilt.iter().map(|(row, _)| row).collect();
+        db::outbox::failed(&app.db, &spoilt, SPOILT_PAUSE, "no record can be made of it").await?;
+    }
+    if leased.is_empty() {
+        return Ok(count);
+    }
     match publisher.publish(&entries).await {
         Ok(refused) => {
             let (left, done): (Vec<&Leased>, Vec<&Leased>) =
@@ -96,7 +110,7 @@ pub async fn publish_due(app: &App, publisher: &dyn Publisher) -> Result<usize, 
             db::outbox::failed(&app.db, &leased, seconds, &failure.to_string()).await?;
         }
     }
-    Ok(leased.len())
+    Ok(count)
 }
 
 /// Seconds until the next try: doubling from a quarter, up to what the publisher allows, and not before the other side

@@ -92,6 +92,7 @@ async fn page(
     let mut differing = Vec::new();
     for ((place, entry), held) in places.iter().zip(&wanted).zip(&held) {
         round.counts.compared += 1;
+        let Some(entry) = entry else { continue };
         if waiting.contains(&place.kv_key) {
             continue;
         }

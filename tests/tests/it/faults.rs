@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Edge, Options, Stack, Team, eventually, text};
+use shared::{Millis, internal::Direction};
+use tests::{Edge, Options, Stack, Team, eventually, now, text};
 
 async fn faulty() -> Stack {
     Stack::with(Options { edge: Edge::Faulty }).await
@@ -298,6 +299,18 @@ async fn the_doors_ask_for_a_signature() {
         assert_eq!(answer.status(), 401, "{path}");
         assert_eq!(stack.http.request(Method::GET, &url).send().await.expect("an answer").status(), 405, "{path}");
     }
+    // A request that was recorded: 60 s later it is worthless, and so is one that went the other way.
+    for (direction, seconds, code) in [
+        (Direction::ControlToEdge, -61, "signature_expired"),
+        (Direction::ControlToEdge, 62, "signature_expired"),
+        (Direction::EdgeToControl, 0, "signature_invalid"),
+    ] {
+        let at = now().plus(seconds * Millis::SECOND);
+        let refused = stack.knock("/_nim/replicate", &json!({"entries": []}), direction, at).await;
+        assert_eq!((refused.status, &refused.json["code"]), (401, &json!(code)), "{seconds}");
+    }
+    // What is signed is the whole address.
+    assert_eq!(stack.as_control("/_nim/drain?x=1", &json!({})).await.expect(200), json!({"left": false}));
     assert_eq!(stack.as_control("/_nim/drain", &json!({})).await.expect(200), json!({"left": false}));
     assert_eq!(stack.as_control("/_nim/nothing", &json!({})).await.status, 404);
 }
