@@ -1,10 +1,9 @@
 //! Clicks to the control plane, so that a bad one holds nobody up. Queue, rescue and spool all hand over by this.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use serde_json::value::RawValue;
 use shared::{
     click::{Batch, Dropped, Rejected},
+    id::ClickId,
     json,
 };
 
@@ -72,15 +71,18 @@ pub(crate) async fn deliver(
             }
         }
     }
-    refused.retain(|place| refused_again(clicks[*place].get()) >= PATIENCE || is_late(*place));
-    if !refused.is_empty() {
-        let given_up = |place: &usize| Dropped::of(clicks[*place].get(), Rejected::Undeliverable);
-        let dropped: Vec<_> = refused.iter().map(given_up).collect();
+    let given_up = |place: &usize| {
+        let click = Dropped::of(clicks[*place].get(), Rejected::Undeliverable);
+        (refused_again(click.id) >= PATIENCE || is_late(*place)).then_some(click)
+    };
+    let (places, dropped): (Vec<_>, Vec<_>) =
+        refused.iter().filter_map(|place| Some((*place, given_up(place)?))).unzip();
+    if !dropped.is_empty() {
         for click in &dropped {
             log::error("click_undeliverable", &click.id.to_string());
         }
         match control::clicks(config, &Batch { clicks: vec![], dropped }, limit).await {
-            Ok(()) => refused.iter().for_each(|place| delivery.settled[*place] = true),
+            Ok(()) => places.iter().for_each(|place| delivery.settled[*place] = true),
             Err(failure) => delivery.away = Some(failure),
         }
     }
@@ -88,17 +90,18 @@ pub(crate) async fn deliver(
 }
 
 /// How often this isolate has seen the centre refuse this click alone, this time included.
-fn refused_again(click: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    click.hash(&mut hasher);
+fn refused_again(click: ClickId) -> u32 {
     Isolate::with(|isolate| {
         let mut refused = isolate.refused.borrow_mut();
+        if let Some((_, count)) = refused.iter_mut().find(|(known, _)| *known == click) {
+            *count += 1;
+            return *count;
+        }
         if refused.len() >= MOST_REFUSED {
             refused.clear();
         }
-        let count = refused.entry(hasher.finish()).or_default();
-        *count += 1;
-        *count
+        refused.push((click, 1));
+        1
     })
 }
 

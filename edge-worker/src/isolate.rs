@@ -11,7 +11,7 @@ use std::{
 
 use shared::{
     KeyRing, Millis,
-    id::WorkspaceId,
+    id::{ClickId, WorkspaceId},
     record::{DomainRecord, LinkRecord},
     token::TokenKey,
 };
@@ -54,8 +54,8 @@ pub(crate) struct Isolate {
     pub(crate) mint: RefCell<Mint>,
     /// Clicks that nobody has taken yet.
     pub(crate) keep: RefCell<Keep>,
-    /// How often the centre refused a click alone, by the click's hash.
-    pub(crate) refused: RefCell<HashMap<u64, u32>>,
+    /// Clicks that the centre refused alone, and how often.
+    pub(crate) refused: RefCell<Vec<(ClickId, u32)>>,
     /// Until when the centre is not asked to take clicks directly.
     pub(crate) centre_away_until: Cell<Option<Millis>>,
 }

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod assignments;
 pub mod audit;
 pub mod clicks;
+pub mod conversion_rollups;
 pub mod conversions;
 mod copy;
 pub mod delivery;

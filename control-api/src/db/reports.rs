@@ -2,12 +2,13 @@
 //! totals and groups agree however much arrives meanwhile.
 //!
 //! [`clicks`] counts traffic, from rollups where those hold the answer and from facts elsewhere;
-//! [`conversions`] sums conversions, always from facts; [`hints`] looks around where a report came out empty.
+//! [`conversions`] sums conversions likewise; [`hints`] looks around where a report came out empty.
 
 pub mod clicks;
 pub mod conversions;
 mod fragments;
 pub mod hints;
+mod spans;
 
 use chrono_tz::Tz;
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
@@ -55,6 +56,29 @@ pub struct Filter {
     pub domain: Option<String>,
     /// Of partners that carry this tag now.
     pub tag: Option<String>,
+}
+
+impl Filter {
+    /// The one dimension of the rollups that holds both this filter and a group of `grouped`, `all` where neither asks for
+    /// one; `None` where several are in play, which the rollups don't hold.
+    fn dimension_with(&self, grouped: Option<&'static str>) -> Option<&'static str> {
+        let asked = [
+            grouped,
+            self.partner.map(|_| "partner"),
+            self.tag.as_ref().map(|_| "partner"),
+            self.program.map(|_| "program"),
+            self.link.map(|_| "link"),
+            self.country.as_ref().map(|_| "country"),
+            self.domain.as_ref().map(|_| "domain"),
+        ];
+        let mut asked: Vec<&'static str> = asked.into_iter().flatten().collect();
+        asked.dedup();
+        match asked[..] {
+            [] => Some("all"),
+            [one] => Some(one),
+            _ => None,
+        }
+    }
 }
 
 shared::text_enum! {

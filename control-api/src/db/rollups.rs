@@ -24,17 +24,8 @@ impl Default for Place {
     }
 }
 
-/// Folds at most `limit` clicks into the rollups, in one transaction, and answers how many; none while another instance
-/// folds.
-///
-/// # Errors
-/// The database's.
-pub async fn fold(db: &PgPool, limit: i64) -> sqlx::Result<i64> {
-    Ok(fold_from(db, limit, &mut Place::default()).await?.unwrap_or_default())
-}
-
-/// As [`fold`], from a place on. Fewer than `limit` mean that there were no more behind it; it is at the beginning then.
-/// `None` while another instance folds.
+/// Folds at most `limit` clicks into the rollups, in one transaction, from a place on, and answers how many. Fewer than
+/// `limit` mean that there were no more behind it; it is at the beginning then. `None` while another instance folds.
 ///
 /// # Errors
 /// The database's.

@@ -17,6 +17,7 @@ pub fn start(app: &App, stop: &CancellationToken, jobs: &TaskTracker) {
     jobs.spawn(replicator::run(app.clone(), stop.clone()));
     jobs.spawn(sweep::run(app.clone(), stop.clone()));
     jobs.spawn(rollups::run(app.clone(), stop.clone()));
+    jobs.spawn(rollups::run_conversions(app.clone(), stop.clone()));
     jobs.spawn(late::run(app.clone(), stop.clone()));
     jobs.spawn(exports::run(app.clone(), stop.clone()));
     jobs.spawn(upkeep::run(app.clone(), stop.clone()));

@@ -1,4 +1,4 @@
-//! Folds stored clicks into the rollups, a little behind. Reports don't wait for it: they read both.
+//! Folds stored clicks and final conversions into the rollups, a little behind. Reports don't wait for it: they read both.
 
 use std::time::Duration;
 
@@ -61,6 +61,37 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
+/// The most conversions folded in one transaction.
+const CONVERSIONS: i64 = 4_000;
+
+/// The same for conversions, until `stop`.
+pub async fn run_conversions(app: App, stop: CancellationToken) {
+    let mut pause = Duration::ZERO;
+    let mut step = CONVERSIONS;
+    let mut emptied = 0;
+    while rest(&stop, pause).await {
+        pause = match db::conversion_rollups::fold(&app.db, step).await {
+            Ok(Some(folded)) if folded == step => {
+                emptied += folded;
+                step = (step * 2).min(CONVERSIONS);
+                Duration::ZERO
+            }
+            Ok(_) => Duration::from_secs(1),
+            Err(error) => {
+                step = (step / 2).max(FEWEST);
+                tracing::warn!(%error, step, "folding conversions failed; trying again with fewer");
+                Duration::from_millis(500)
+            }
+        };
+        if emptied >= SWEPT / 4 {
+            emptied = 0;
+            if let Err(error) = db::conversion_rollups::sweep_deltas(&app.db).await {
+                tracing::warn!(%error, "sweeping folded conversions failed; autovacuum will do it");
+            }
+        }
+    }
+}
+
 /// What can be done about rollups beside folding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Check {
@@ -70,8 +101,8 @@ pub enum Check {
     Rebuild,
 }
 
-/// Goes through the rollups day by day. Ingest and reports go on meanwhile; a rebuild only keeps the folding waiting,
-/// one day at a time.
+/// Goes through the rollups of clicks day by day, and through those of conversions month by month. Ingest and reports go on meanwhile; a rebuild only keeps the folding waiting,
+/// one of them at a time.
 ///
 /// # Errors
 /// The database's, or that rollups differ.
@@ -101,11 +132,27 @@ pub async fn check(db: &PgPool, check: Check, workspace: Option<WorkspaceId>, no
             }
         }
     }
-    tracing::info!(days = days.len(), wrong, "went through the rollups");
+    let months = db::conversion_rollups::months(db, workspace.map(shared::Id::uuid)).await?;
+    for &month in &months {
+        let places = match check {
+            Check::Verify => db::conversion_rollups::verify(db, month).await?,
+            Check::Rebuild => db::conversion_rollups::rebuild(db, month).await?,
+        };
+        if places > 0 {
+            wrong += 1;
+            let (workspace, month) = (WorkspaceId::from_uuid(month.workspace), month.start);
+            match check {
+                Check::Verify => tracing::error!(%workspace, %month, places, "rollups differ from conversions"),
+                Check::Rebuild => tracing::info!(%workspace, %month, places, "rollups of conversions corrected"),
+            }
+        }
+    }
+    tracing::info!(days = days.len(), months = months.len(), wrong, "went through the rollups");
     ensure!(
         check == Check::Rebuild || wrong == 0,
-        "the rollups of {wrong} of {} days differ; `control-api rollups rebuild` corrects them",
-        days.len()
+        "the rollups of {wrong} of {} days and {} months of conversions differ; `control-api rollups rebuild` corrects them",
+        days.len(),
+        months.len()
     );
     Ok(())
 }

@@ -108,7 +108,7 @@ async fn tell(service: &Service) -> BTreeMap<String, Value> {
     let link = links(&mut scribe).await;
     let source = source(&mut scribe).await;
     events(&mut scribe, &source, &link).await;
-    while control_api::db::rollups::fold(&service.app.db, 10_000).await.unwrap() > 0 {}
+    while super::service::fold(&service.app.db, 10_000).await > 0 {}
     let conversion = text(&team.get("/v1/conversions?type=sale").await.expect(200), "/data/0/id");
     scribe.get("/v1/conversions", "/v1/conversions?type=sale").await;
     scribe.get("/v1/conversions/{id}", &format!("/v1/conversions/{conversion}")).await;

@@ -32,9 +32,9 @@ async fn explain(team: &Team, result: &Value) -> Value {
     team.get(&path).await.expect(200)
 }
 
-/// Folds what is stored into the rollups, as the background work does.
+/// Folds all that is stored into the rollups, as the background work does.
 async fn fold(pool: &PgPool) {
-    while control_api::db::rollups::fold(pool, 10_000).await.unwrap() > 0 {}
+    while super::service::fold(pool, 10_000).await > 0 {}
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -11,6 +11,7 @@ mod audit;
 mod bulk;
 mod changes;
 mod concurrency;
+mod conversion_rollups;
 mod delivery;
 mod dice;
 mod erasure;

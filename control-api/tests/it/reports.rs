@@ -6,19 +6,18 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 use control_api::{
-    db::{
-        reports::{
-            Bots, Filter, Scope,
-            clicks::{self, Counts, Group},
-            conversions,
-        },
-        rollups,
+    db::reports::{
+        Bots, Filter, Scope,
+        clicks::{self, Counts, Group},
+        conversions,
     },
     time::At,
 };
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
 use sqlx::{PgConnection, PgPool, QueryBuilder};
 use uuid::Uuid;
+
+use super::service::fold;
 
 /// A sequence that looks random and is the same every time (splitmix64).
 struct Dice(u64);
@@ -241,7 +240,7 @@ async fn store(db: &PgPool, clicks: &[Click]) {
     }
     // Those that are folded first, then those that are not yet.
     store_deltas(db, clicks.iter().filter(|click| click.folded)).await;
-    while rollups::fold(db, 400).await.unwrap() > 0 {}
+    while fold(db, 400).await > 0 {}
     store_deltas(db, clicks.iter().filter(|click| !click.folded)).await;
 }
 

@@ -28,7 +28,7 @@ async fn visits(service: &Service, host: &str, at: Millis, sources: &[&str]) {
 }
 
 async fn fold_all(pool: &PgPool) {
-    while rollups::fold(pool, 1_000).await.unwrap() > 0 {}
+    while super::service::fold(pool, 1_000).await > 0 {}
 }
 
 async fn differences(pool: &PgPool) -> i64 {

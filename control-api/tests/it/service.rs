@@ -14,7 +14,14 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use clap::Parser as _;
-use control_api::{app::App, config::Config, router, serve, time::Ambient, work};
+use control_api::{
+    app::App,
+    config::Config,
+    db::{self, rollups::Place},
+    router, serve,
+    time::Ambient,
+    work,
+};
 use serde_json::{Value, json};
 use shared::{
     Millis,
@@ -330,6 +337,13 @@ impl Answer {
 pub fn text(value: &Value, pointer: &str) -> String {
     let found = value.pointer(pointer).and_then(Value::as_str);
     found.unwrap_or_else(|| panic!("no text at {pointer} of {value}")).to_owned()
+}
+
+/// Folds some of what is stored into the rollups, as the background work does, and answers how much.
+pub async fn fold(pool: &PgPool, limit: i64) -> i64 {
+    let clicks = db::rollups::fold_from(pool, limit, &mut Place::default()).await.unwrap();
+    let conversions = db::conversion_rollups::fold(pool, limit).await.unwrap();
+    clicks.unwrap_or_default() + conversions.unwrap_or_default()
 }
 
 /// Pointer and code of each fault of a problem, sorted.

@@ -1,9 +1,8 @@
 //! Counts clicks. Rollups answer where they can: on ranges of whole quarter-hours, of the latest state, with one
-//! dimension in play at most ([`cells`] says what from, [`spans`] how a range is cut). They are read together with the deltas that are not folded into them yet, so the
+//! dimension in play at most ([`cells`] says what from, [`super::spans`] how a range is cut). They are read together with the deltas that are not folded into them yet, so the
 //! answer is exact at any moment. Everything else is counted from facts, bounded by the time inside click ids.
 
 mod cells;
-mod spans;
 
 pub use cells::first_id;
 use cells::{Measure, base, push_labelled};

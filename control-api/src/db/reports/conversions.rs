@@ -1,10 +1,14 @@
-//! Sums conversions, always from facts: they are few beside clicks, and every sum stays checkable row by row.
+//! Sums conversions: months of them from rollups, together with what is not folded into those yet, the rest one by one
+//! ([`cells`]).
 
+mod cells;
+
+use cells::base;
 use sqlx::PgConnection;
 
 use super::{
     Bots, Scope, clicks,
-    fragments::{Sql, push_filter, push_span, push_span_label, push_span_text},
+    fragments::{Sql, push_filter},
 };
 
 shared::text_enum! {
@@ -61,11 +65,20 @@ impl Group {
         })
     }
 
+    /// The dimension of the rollups that holds it; `None` for spans of time.
+    const fn dimension(self) -> Option<&'static str> {
+        match self {
+            Self::Tag => Some("partner"),
+            Self::Hour | Self::Day | Self::Week | Self::Month => None,
+            _ => Some(self.as_str()),
+        }
+    }
+
     const fn raw_and_label(self) -> (&'static str, &'static str) {
         match self {
-            Self::Partner | Self::Tag => ("partner_id", "partner_name"),
-            Self::Program => ("program_id", "program_name"),
-            Self::Link => ("link_id", "domain || '/' || slug"),
+            Self::Partner | Self::Tag => ("partner_id::text", "partner_name"),
+            Self::Program => ("program_id::text", "program_name"),
+            Self::Link => ("link_id::text", "domain || '/' || slug"),
             Self::Type => ("type", "null::text"),
             Self::EventName => ("event_name", "null::text"),
             Self::Currency => ("currency", "null::text"),
@@ -181,105 +194,27 @@ pub async fn of_keys(
     sql.build_query_as::<Cell>().fetch_all(db).await
 }
 
-/// Writes `with matched, counted, base, groups`: `base` has each conversion once, under a key and its currencies;
-/// `groups` has what the report shows.
-fn base(scope: &Scope, group: Group, bots: Bots) -> Sql {
-    let span = group.of_clicks();
-    let mut sql = Sql::new("with matched as (select ");
-    let (raw, label) = group.raw_and_label();
-    match span {
-        Some(span) if span.is_time() => push_span(&mut sql, scope, span, "occurred_at"),
-        _ => {
-            sql.push(raw);
-        }
-    }
-    // A follow-on whose event names no amount reverses the remainder. A currency without an amount is not shown.
-    sql.push(format_args!(
-        " as raw, {label} as label, click_id as click, type, reward,
-          case when gross is not null or negative is not null then currency end as currency,
-          case when reward is not null then reward_currency end as reward_currency, gross, negative
-          from (
-            select *,
-              case when type in ('lead', 'sale') then amount_minor end as gross,
-              case when type not in ('lead', 'sale') then coalesce(amount_minor, reversed_minor) end as negative,
-              case when estimated_commission_minor is not null or clawback_minor is not null
-                then coalesce(estimated_commission_minor, 0) - coalesce(clawback_minor, 0) end as reward
-            from ("
-    ));
-    push_matching(&mut sql, scope, bots, "*");
-    sql.push(" and status = 'attributed'");
-    if let Some(end) = scope.known_before() {
-        sql.push(" and attributed_at < ").push_bind(end.0);
-    }
-    sql.push(
-        ") c) c), counted as (
-           select raw, label, (max(array[click]))[1] as click, currency, reward_currency,
-             count(*) filter (where type = 'lead') as leads, count(*) filter (where type = 'sale') as sales,
-             count(*) filter (where type = 'refund') as refunds,
-             count(*) filter (where type = 'cancellation') as cancellations,
-             count(*) filter (where type = 'reversal') as reversals,
-             coalesce(sum(gross), 0) as gross, -coalesce(sum(negative), 0) as negative, coalesce(sum(reward), 0) as reward
-           from matched group by raw, label, currency, reward_currency
-         ), base as materialized (select ",
-    );
-    push_span_text(&mut sql, span);
-    sql.push(" as key, coalesce(click::text, repeat('0', 36)) || coalesce(");
-    push_span_label(&mut sql, scope, span);
-    sql.push(
-        ", '') collate \"C\" as latest, currency, reward_currency, leads, sales, refunds, cancellations, reversals,
-          gross, negative, reward from counted
-         ), groups as (",
-    );
-    if group == Group::Tag {
-        sql.push(
-            "select tag as key, repeat('0', 36) || tag as latest, currency, reward_currency, leads, sales, refunds,
-             cancellations, reversals, gross, negative, reward
-             from base left join partners p on p.id::text = base.key and p.workspace_id = ",
-        );
-        sql.push_bind(scope.workspace);
-        sql.push(" cross join lateral unnest(case when cardinality(p.tags) > 0 then p.tags else '{none}' end) as tag)");
-    } else {
-        sql.push("select * from base)");
-    }
-    sql
-}
-
 /// Conversions in scope that no partner is credited with: finally, and so far. Rows without a partner match no
 /// filter by partner.
 ///
 /// # Errors
 /// The database's.
 pub async fn beside(db: &mut PgConnection, scope: &Scope, bots: Bots) -> sqlx::Result<(i64, i64)> {
-    let mut sql = Sql::new("select count(*) filter (where ");
-    let pending = |sql: &mut Sql| {
-        sql.push("(attributed_at is null");
-        if let Some(end) = scope.known_before() {
-            sql.push(" or attributed_at >= ").push_bind(end.0);
+    let mut sql = Sql::new("select (");
+    cells::push_unattributed(&mut sql, scope, bots);
+    sql.push("), (select count(*) from conversions where workspace_id = ").push_bind(scope.workspace);
+    sql.push(" and occurred_at >= ").push_bind(scope.from.0).push(" and occurred_at < ").push_bind(scope.to.0);
+    match scope.known_before() {
+        Some(end) => {
+            sql.push(" and recorded_at < ").push_bind(end.0);
+            sql.push(" and (attributed_at is null or attributed_at >= ").push_bind(end.0).push(")");
         }
-        sql.push(")");
-    };
-    sql.push("status = 'unattributed' and not ");
-    pending(&mut sql);
-    sql.push("), count(*) filter (where ");
-    pending(&mut sql);
-    sql.push(") from (");
-    push_matching(&mut sql, scope, bots, "status, attributed_at");
-    sql.push(") c");
-    sql.build_query_as::<(i64, i64)>().fetch_one(db).await
-}
-
-/// The conversions of the range, as far as they were known at `as_of`, whatever became of them.
-fn push_matching(sql: &mut Sql, scope: &Scope, bots: Bots, columns: &'static str) {
-    sql.push(format_args!("select {columns} from conversions where workspace_id = ")).push_bind(scope.workspace);
-    sql.push(" and occurred_at >= ").push_bind(scope.from.0);
-    sql.push(" and occurred_at < ").push_bind(scope.to.0);
-    if let Some(end) = scope.known_before() {
-        sql.push(" and recorded_at < ").push_bind(end.0);
+        None => {
+            sql.push(" and attributed_at is null");
+        }
     }
-    sql.push(match bots {
-        Bots::All => "",
-        Bots::Human => " and bot_reason is null",
-        Bots::Bot => " and bot_reason is not null",
-    });
-    push_filter(sql, scope);
+    cells::push_bots(&mut sql, bots);
+    push_filter(&mut sql, scope);
+    sql.push(")");
+    sql.build_query_as::<(i64, i64)>().fetch_one(db).await
 }

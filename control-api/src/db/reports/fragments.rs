@@ -30,6 +30,19 @@ pub(super) fn push_filter(sql: &mut Sql, scope: &Scope) {
     }
 }
 
+/// The filter over rows of the rollups, which are of its dimension.
+pub(super) fn push_key(sql: &mut Sql, scope: &Scope) {
+    let filter = &scope.filter;
+    let ids = [filter.partner.map(|id| id.uuid()), filter.program.map(|id| id.uuid()), filter.link.map(|id| id.uuid())];
+    let key = ids.into_iter().flatten().map(|id| id.to_string()).next();
+    if let Some(key) = key.or_else(|| filter.country.clone()).or_else(|| filter.domain.clone()) {
+        sql.push(" and key = ").push_bind(key);
+    }
+    if let Some(tag) = &filter.tag {
+        push_tagged(sql, scope, "key", "id::text", tag.clone());
+    }
+}
+
 /// The filter by tag: `column` is a partner, named by `id`, that carries it now.
 pub(super) fn push_tagged(sql: &mut Sql, scope: &Scope, column: &str, id: &str, tag: String) {
     sql.push(format_args!(" and {column} in (select {id} from partners where workspace_id = "));

@@ -5,10 +5,10 @@ use uuid::Uuid;
 use super::{
     super::{
         Scope,
-        fragments::{Sql, push_filter, push_span, push_span_label, push_span_text, push_tagged},
+        fragments::{Sql, push_filter, push_key, push_span, push_span_label, push_span_text},
+        spans::{Span, has_whole_quarters, spans},
     },
     Group,
-    spans::{Span, spans},
 };
 use crate::time::At;
 
@@ -66,26 +66,11 @@ pub(super) enum Plan {
 
 /// Rollups hold the latest state, by quarter-hours, of one dimension at a time.
 pub(super) fn plan(scope: &Scope, group: Option<Group>) -> Plan {
-    const QUARTER: i64 = 15 * shared::Millis::MINUTE;
     let filter = &scope.filter;
-    let mut dimensions: Vec<&'static str> = [
-        group.and_then(Group::dimension),
-        filter.partner.map(|_| "partner"),
-        filter.tag.as_ref().map(|_| "partner"),
-        filter.program.map(|_| "program"),
-        filter.link.map(|_| "link"),
-        filter.country.as_ref().map(|_| "country"),
-        filter.domain.as_ref().map(|_| "domain"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    dimensions.dedup();
-    let whole_quarters = [scope.from, scope.to].iter().all(|at| at.millis().0.rem_euclid(QUARTER) == 0);
-    if scope.as_of.is_some() || !whole_quarters || dimensions.len() > 1 {
-        return Plan::Facts;
+    match filter.dimension_with(group.and_then(Group::dimension)) {
+        Some(dimension) if scope.as_of.is_none() && has_whole_quarters(scope) => Plan::Rollups(dimension),
+        _ => Plan::Facts,
     }
-    Plan::Rollups(dimensions.first().copied().unwrap_or("all"))
 }
 
 /// Writes `with cells, base, groups`: `base` has each click once, under a key; `groups` has what the report shows.
@@ -254,14 +239,6 @@ fn push_rollups(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Mea
 
 /// The rows of one dimension that make up the range, span by span.
 fn push_buckets(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Measure, dimension: &'static str) {
-    let filter = &scope.filter;
-    let key = filter
-        .partner
-        .map(|id| id.uuid().to_string())
-        .or_else(|| filter.program.map(|id| id.uuid().to_string()))
-        .or_else(|| filter.link.map(|id| id.uuid().to_string()))
-        .or_else(|| filter.country.clone())
-        .or_else(|| filter.domain.clone());
     let columns = measure.columns();
     let mut between = " from (";
     for Span { grain, from, to } in spans(scope, group) {
@@ -269,12 +246,7 @@ fn push_buckets(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Mea
         sql.push_bind(scope.workspace);
         sql.push(format_args!(" and dimension = '{dimension}' and grain = '{grain}' and bucket >= "));
         sql.push_bind(from.0).push(" and bucket < ").push_bind(to.0);
-        if let Some(key) = &key {
-            sql.push(" and key = ").push_bind(key.clone());
-        }
-        if let Some(tag) = &filter.tag {
-            push_tagged(sql, scope, "key", "id::text", tag.clone());
-        }
+        push_key(sql, scope);
         between = " union all ";
     }
     sql.push(") buckets");

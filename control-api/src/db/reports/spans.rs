@@ -4,7 +4,7 @@
 use chrono::{Datelike as _, Days, Months, NaiveTime};
 use shared::Millis;
 
-use super::{super::Scope, Group};
+use super::{Scope, clicks::Group};
 use crate::time::At;
 
 /// Buckets of one grain, one after the other.
@@ -18,22 +18,32 @@ pub(super) struct Span {
     pub(super) to: At,
 }
 
-/// The spans of a range of whole quarter-hours, in their order. Groups of time are cut by their zone, which only
-/// quarter-hours can follow, save in UTC.
+/// The spans of a range of whole quarter-hours, in their order.
 pub(super) fn spans(scope: &Scope, group: Option<Group>) -> Vec<Span> {
+    cut(scope.from, scope.to, grains(scope, group))
+}
+
+/// The grains that can be told apart in groups, the finest first. Groups of time are cut by their zone, which only
+/// quarter-hours can follow, save in UTC.
+pub(super) fn grains(scope: &Scope, group: Option<Group>) -> &'static [&'static str] {
+    const GRAINS: [&str; 3] = ["quarter", "day", "month"];
     let coarsest = match group {
         Some(group) if group.is_time() && scope.tz != chrono_tz::UTC => 0,
         Some(Group::Hour) => 0,
         Some(Group::Day | Group::Week) => 1,
         _ => 2,
     };
-    cut(scope.from, scope.to, &GRAINS[..=coarsest])
+    &GRAINS[..=coarsest]
 }
 
-const GRAINS: [&str; 3] = ["quarter", "day", "month"];
+/// Whether a range begins and ends with a quarter of an hour.
+pub(super) fn has_whole_quarters(scope: &Scope) -> bool {
+    const QUARTER: i64 = 15 * Millis::MINUTE;
+    [scope.from, scope.to].iter().all(|at| at.millis().0.rem_euclid(QUARTER) == 0)
+}
 
-/// Cuts a range into the coarsest grain, with finer ones around it.
-fn cut(from: At, to: At, grains: &[&'static str]) -> Vec<Span> {
+/// Cuts a range into the coarsest grain, with finer ones around it. What none of the grains holds is left out.
+pub(super) fn cut(from: At, to: At, grains: &[&'static str]) -> Vec<Span> {
     let Some((&grain, finer)) = grains.split_last() else { return vec![] };
     if from >= to {
         return vec![];
@@ -80,7 +90,7 @@ mod tests {
     use super::*;
 
     fn cut_up(from: &str, to: &str) -> Vec<String> {
-        let spans = cut(At::parse(from).unwrap(), At::parse(to).unwrap(), &GRAINS);
+        let spans = cut(At::parse(from).unwrap(), At::parse(to).unwrap(), &["quarter", "day", "month"]);
         let text = |Span { grain, from, to }: Span| {
             format!("{grain} {}..{}", &from.to_string()[5..16], &to.to_string()[5..16])
         };
@@ -102,5 +112,8 @@ mod tests {
         );
         assert_eq!(cut_up("2026-03-02T00:00:00Z", "2026-03-31T00:00:00Z"), ["day 03-02T00:00..03-31T00:00"]);
         assert_eq!(cut_up("2026-03-01T00:15:00Z", "2026-03-02T23:45:00Z"), ["quarter 03-01T00:15..03-02T23:45"]);
+        let months =
+            cut(At::parse("2026-01-30T22:15:00Z").unwrap(), At::parse("2026-03-02T01:00:00Z").unwrap(), &["month"]);
+        assert_eq!(months.len(), 1, "what is no whole month is left out");
     }
 }

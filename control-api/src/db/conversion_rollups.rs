@@ -1,0 +1,102 @@
+//! Rollups of conversions: folding into them what became final, proving them against the conversions, and repairing them.
+//! A month is the unit of proof and repair, since it is the coarsest grain.
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::rollups::Day;
+
+/// Only one instance writes these rollups at a time.
+const LOCK: i64 = 0x6e69_6d72_6f6c_6c76;
+
+/// Folds at most `limit` conversions into the rollups, in one transaction, and answers how many; `None` while another
+/// instance folds.
+///
+/// # Errors
+/// The database's.
+pub async fn fold(db: &PgPool, limit: i64) -> sqlx::Result<Option<i64>> {
+    let mut tx = db.begin().await?;
+    let row = sqlx::query!(
+        r#"select pg_try_advisory_xact_lock($1) as "mine!", set_config('work_mem', '64MB', true) as "memory!""#,
+        LOCK
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !row.mine {
+        return Ok(None);
+    }
+    let folded = sqlx::query_file_scalar!("src/db/conversion_rollups/fold.sql", limit).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(Some(folded))
+}
+
+/// Gives the room of folded deltas back to those that come.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep_deltas(db: &PgPool) -> sqlx::Result<()> {
+    sqlx::query("vacuum (skip_locked, truncate false) conversion_deltas").execute(db).await?;
+    Ok(())
+}
+
+/// Every month that has conversions or rollups, of one workspace or of all, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn months(db: &PgPool, workspace: Option<Uuid>) -> sqlx::Result<Vec<Day>> {
+    // Skips from month to month along the index of times.
+    sqlx::query_as!(
+        Day,
+        r#"with recursive facts as (
+            select w.id as workspace, first.month
+            from workspaces w
+            cross join lateral (
+                select date_trunc('month', occurred_at, 'UTC') as month
+                from conversions c where c.workspace_id = w.id order by occurred_at limit 1
+            ) first
+            where $1::uuid is null or w.id = $1
+            union all
+            select facts.workspace, next.month
+            from facts
+            cross join lateral (
+                select date_trunc('month', occurred_at, 'UTC') as month
+                from conversions c
+                where c.workspace_id = facts.workspace and c.occurred_at >= facts.month + interval '1 month'
+                order by occurred_at limit 1
+            ) next
+        )
+        select d.workspace as "workspace!", d.month as "start!: crate::time::At"
+        from (
+            select workspace, month from facts
+            union
+            select workspace_id, bucket from conversion_rollups
+            where dimension = 'all' and grain = 'month' and ($1::uuid is null or workspace_id = $1)
+        ) d
+        order by 1, 2"#,
+        workspace
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// In how many places the rollups of a month differ from its conversions.
+///
+/// # Errors
+/// The database's.
+pub async fn verify(db: &PgPool, month: Day) -> sqlx::Result<i64> {
+    sqlx::query_file_scalar!("src/db/conversion_rollups/verify.sql", month.workspace, month.start.0).fetch_one(db).await
+}
+
+/// Counts a month's conversions again, while events and reports go on, and answers how many rows were wrong.
+///
+/// # Errors
+/// The database's.
+pub async fn rebuild(db: &PgPool, month: Day) -> sqlx::Result<i64> {
+    let mut tx = db.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
+    let changed = sqlx::query_file_scalar!("src/db/conversion_rollups/rebuild.sql", month.workspace, month.start.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(changed)
+}
