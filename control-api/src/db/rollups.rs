@@ -125,7 +125,10 @@ pub async fn verify(db: &PgPool, day: Day) -> sqlx::Result<i64> {
 /// The database's.
 pub async fn rebuild(db: &PgPool, day: Day, trimmed_before: At) -> sqlx::Result<i64> {
     let mut tx = db.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
+    // What is counted at once is grouped in memory, as the fold does it.
+    sqlx::query!("select pg_advisory_xact_lock($1), set_config('work_mem', '64MB', true)", LOCK)
+        .fetch_one(&mut *tx)
+        .await?;
     let kept = if day.start < trimmed_before { KEPT_VALUES } else { i64::MAX };
     let changed = sqlx::query_file_scalar!("src/db/rollups/rebuild.sql", day.workspace, day.start.0, kept)
         .fetch_one(&mut *tx)
