@@ -7,11 +7,6 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::time::At;
-
-/// 2000-01-01, where Postgres counts from, in microseconds.
-const EPOCH: i64 = 946_684_800_000_000;
-
 /// Rows of one table, written column by column.
 pub(super) struct Rows(Vec<u8>);
 
@@ -93,41 +88,5 @@ impl Rows {
             Some(number) => self.bytes(&number.to_be_bytes()),
             None => self.null(),
         }
-    }
-
-    /// A `timestamptz` or NULL.
-    pub(super) fn time(&mut self, value: Option<At>) {
-        self.long(value.map(|at| at.0.timestamp_micros().saturating_sub(EPOCH)));
-    }
-
-    /// A `jsonb`.
-    pub(super) fn json(&mut self, value: &serde_json::Value) {
-        let text = value.to_string();
-        self.length(text.len() + 1);
-        // The format's version.
-        self.0.push(1);
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    /// A `text[]`.
-    pub(super) fn texts(&mut self, values: &[String]) {
-        /// The type of the elements.
-        const TEXT: i32 = 25;
-        let mut array = vec![];
-        // Dimensions; whether there are NULLs.
-        array.extend_from_slice(&i32::from(!values.is_empty()).to_be_bytes());
-        array.extend_from_slice(&0_i32.to_be_bytes());
-        array.extend_from_slice(&TEXT.to_be_bytes());
-        if !values.is_empty() {
-            let many = i32::try_from(values.len()).unwrap_or(i32::MAX);
-            array.extend_from_slice(&many.to_be_bytes());
-            // The first one's number.
-            array.extend_from_slice(&1_i32.to_be_bytes());
-        }
-        for value in values {
-            array.extend_from_slice(&i32::try_from(value.len()).unwrap_or(i32::MAX).to_be_bytes());
-            array.extend_from_slice(value.as_bytes());
-        }
-        self.bytes(&array);
     }
 }

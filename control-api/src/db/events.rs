@@ -1,7 +1,6 @@
 //! Conversions as attribution writes and reads them. Rows are inserted once; only what was left pending is
 //! ever updated, guarded by that status.
 
-mod copy;
 mod queries;
 mod rows;
 mod waiting;
@@ -11,7 +10,6 @@ use serde_json::Value;
 use shared::id::WorkspaceId;
 use uuid::Uuid;
 
-pub use copy::append;
 pub use queries::*;
 pub use waiting::*;
 

@@ -65,17 +65,9 @@ impl Sent {
     }
 }
 
-/// How events get into the store.
-#[derive(Clone, Copy)]
-enum Way {
-    /// As if all were new; where one was stored meanwhile, nothing is.
-    Append,
-    /// Those that are new.
-    Merge,
-}
-
-/// The fewest events for which [`Way::Append`] is faster.
-const WORTH_A_COPY: usize = 10;
+/// Begins a transaction whose statements are planned once for all: to plan a join with the months of clicks anew costs
+/// more than the statement itself, and the plan is the same whatever is asked for.
+const GENERIC: &str = "begin; set local plan_cache_mode = force_generic_plan";
 
 /// An event id that stands for another event already.
 fn conflict(event_id: &str) -> ApiError {
@@ -124,13 +116,10 @@ pub async fn ingest(
     }
 
     let mut attempt = 1;
-    // A statement is sooner written than a COPY is begun.
-    let mut way = if firsts.len() < WORTH_A_COPY { Way::Merge } else { Way::Append };
     let (stored, rows) = loop {
-        match write(app, workspace, source, &firsts, way).await {
+        match write(app, workspace, source, &firsts).await {
             Err(ApiError::Contended(_)) if attempt < ATTEMPTS => {
                 attempt += 1;
-                way = Way::Merge;
             }
             other => break other?,
         }
@@ -161,19 +150,18 @@ async fn write(
     workspace: WorkspaceId,
     source: SourceId,
     events: &[Event],
-    way: Way,
 ) -> Result<(HashSet<Uuid>, Vec<Conversion>), ApiError> {
     let names: Vec<&str> = events.iter().map(|event| event.row.event_id.as_str()).collect();
     let sales = events.iter().filter(|event| event.row.r#type == EventType::Sale);
     let orders: Vec<&str> = sales.filter_map(|event| event.row.order_id.as_deref()).collect();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_with(GENERIC).await?;
     if !orders.is_empty() {
         db::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
     }
     let known = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
     let known: HashSet<&str> = known.iter().map(|row| row.event_id.as_str()).collect();
     let new = events.iter().filter(|event| !known.contains(event.row.event_id.as_str())).cloned().collect();
-    let (mut rows, follow_ons) = store(app, &mut tx, workspace, source, new, way).await?;
+    let (mut rows, follow_ons) = store(app, &mut tx, workspace, source, new).await?;
     let stored = rows.iter().map(|row| row.id).chain(follow_ons).collect();
     // Leads and sales are as they were stored. The rest is known longer, or was settled after it was stored.
     let told: HashSet<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
@@ -193,16 +181,15 @@ async fn store(
     workspace: WorkspaceId,
     source: SourceId,
     mut events: Vec<Event>,
-    way: Way,
 ) -> Result<(Vec<Conversion>, Vec<Uuid>), ApiError> {
     flag_duplicate_orders(tx, workspace, source, &mut events).await?;
     let (follow_ons, leading): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.row.r#type.is_follow_on());
     let (by_token, by_customer): (Vec<_>, Vec<_>) = leading.into_iter().partition(|event| event.token.is_some());
 
     let by_token = by_token.into_iter().map(|event| with_token(app, workspace, event)).collect();
-    let mut stored = store_leading(tx, workspace, Method::Token, by_token, way).await?;
+    let mut stored = store_leading(tx, workspace, Method::Token, by_token).await?;
     let by_customer = by_customer.into_iter().map(|event| event.row).collect();
-    stored.extend(store_leading(tx, workspace, Method::Customer, by_customer, way).await?);
+    stored.extend(store_leading(tx, workspace, Method::Customer, by_customer).await?);
     let follow_ons = follow_ons.into_iter().map(|event| event.row).collect();
     Ok((stored, follow_ons::store(tx, workspace, follow_ons).await?))
 }
@@ -226,7 +213,6 @@ async fn store_leading(
     workspace: WorkspaceId,
     method: Method,
     mut rows: Vec<Conversion>,
-    way: Way,
 ) -> Result<Vec<Conversion>, ApiError> {
     if rows.is_empty() {
         return Ok(vec![]);
@@ -235,18 +221,8 @@ async fn store_leading(
         row.tried = Some(method);
     }
     attribute(tx, workspace, method, &mut rows).await?;
-    match way {
-        Way::Append => {
-            let now = db::events::now(&mut *tx).await?;
-            if !db::events::append(&mut *tx, &rows, now).await? {
-                return Err(ApiError::Contended("an event of the batch was stored meanwhile".to_owned()));
-            }
-        }
-        Way::Merge => {
-            let ids: HashSet<Uuid> = db::events::insert(&mut *tx, &rows).await?.into_iter().collect();
-            rows.retain(|row| ids.contains(&row.id));
-        }
-    }
+    let ids: HashSet<Uuid> = db::events::insert(&mut *tx, &rows).await?.into_iter().collect();
+    rows.retain(|row| ids.contains(&row.id));
     follow_ons::originals_settled(tx, rows.iter().filter(|row| row.status.is_final())).await?;
     Ok(rows)
 }

@@ -206,14 +206,6 @@ pub async fn sold_orders(
     .await
 }
 
-/// The time of this transaction.
-///
-/// # Errors
-/// The database's.
-pub async fn now(db: impl PgExecutor<'_>) -> sqlx::Result<At> {
-    sqlx::query_scalar!(r#"select now() as "now!: At""#).fetch_one(db).await
-}
-
 /// Stores conversions that are new, and answers their ids. One whose event id is taken is left out.
 ///
 /// # Errors

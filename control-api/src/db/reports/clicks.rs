@@ -5,7 +5,7 @@
 mod cells;
 
 pub use cells::first_id;
-use cells::{Measure, base, push_labelled};
+use cells::{Measure, base, base_of, push_labelled};
 use sqlx::PgConnection;
 
 use super::{Bots, Scope};
@@ -212,21 +212,12 @@ pub struct Reach {
 /// # Errors
 /// The database's.
 pub async fn reach(db: &mut PgConnection, scope: &Scope, group: Option<Group>, keys: &[String]) -> sqlx::Result<Reach> {
-    let mut sql = base(scope, group, Measure::Reach);
-    sql.push(format_args!(
-        " select null as key, {} from base union all select key, human_partner from groups where key = any(",
-        Measure::Reach.sums()
-    ));
-    sql.push_bind(keys);
-    sql.push(")");
-    let mut answer = Reach::default();
-    for (key, humans) in sql.build_query_as::<(Option<String>, i64)>().fetch_all(db).await? {
-        match key {
-            None => answer.total = humans,
-            Some(key) => {
-                answer.by_key.insert(key, humans);
-            }
-        }
-    }
-    Ok(answer)
+    // In total by the dimension that has the fewest rows, and of the keys only their own.
+    let mut sql = base(scope, None, Measure::Reach);
+    sql.push(format_args!(" select {} from base", Measure::Reach.sums()));
+    let total = sql.build_query_scalar::<i64>().fetch_one(&mut *db).await?;
+    let mut sql = base_of(scope, group, Measure::Reach, Some(keys));
+    sql.push(" select key, human_partner from groups where key = any(").push_bind(keys).push(")");
+    let by_key = sql.build_query_as::<(String, i64)>().fetch_all(db).await?.into_iter().collect();
+    Ok(Reach { total, by_key })
 }

@@ -78,12 +78,19 @@ pub(super) fn plan(scope: &Scope, group: Option<Group>) -> Plan {
 /// Both have `last`, the latest bucket of the rollups that counts, and `latest`, the id of the latest single click with
 /// the label that it carried behind it.
 pub(super) fn base(scope: &Scope, group: Option<Group>, measure: Measure) -> Sql {
+    base_of(scope, group, measure, None)
+}
+
+/// The same, where only groups of some keys matter: others may be missing.
+pub(super) fn base_of(scope: &Scope, group: Option<Group>, measure: Measure, keys: Option<&[String]>) -> Sql {
     let (columns, sums) = (measure.columns(), measure.sums());
     let mut sql = Sql::new("with cells as (");
     match plan(scope, group) {
         Plan::Facts => push_clicks(&mut sql, scope, group, measure, Table::Facts),
         Plan::Rollups(dimension) => {
-            push_rollups(&mut sql, scope, group, measure, dimension);
+            // A tag's partners have other keys, and so have the buckets of a span of time.
+            let of_rows = group.is_some_and(|group| !group.is_time() && group != Group::Tag);
+            push_rollups(&mut sql, scope, group, measure, dimension, keys.filter(|_| of_rows));
             sql.push(" union all ");
             push_clicks(&mut sql, scope, group, measure, Table::Deltas);
         }
@@ -217,7 +224,14 @@ fn push_clicks(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Meas
 }
 
 /// Cells read from one dimension of the rollups.
-fn push_rollups(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Measure, dimension: &'static str) {
+fn push_rollups(
+    sql: &mut Sql,
+    scope: &Scope,
+    group: Option<Group>,
+    measure: Measure,
+    dimension: &'static str,
+    keys: Option<&[String]>,
+) {
     let columns = measure.columns();
     match group {
         // Many buckets make few spans of time: they are added up before they are written out.
@@ -226,19 +240,26 @@ fn push_rollups(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Mea
             sql.push(" from (select ");
             push_span(sql, scope, group, "bucket");
             sql.push(format_args!(" as raw, null::text as label, null::uuid as click, {}", measure.sums()));
-            push_buckets(sql, scope, Some(group), measure, dimension);
+            push_buckets(sql, scope, Some(group), measure, dimension, None);
             sql.push(" group by 1) counted");
         }
         _ => {
             let key = if group.is_some() { "key" } else { "'all'" };
             sql.push(format_args!("select {key} as key, bucket as last, null::text as latest, {columns}"));
-            push_buckets(sql, scope, group, measure, dimension);
+            push_buckets(sql, scope, group, measure, dimension, keys);
         }
     }
 }
 
 /// The rows of one dimension that make up the range, span by span.
-fn push_buckets(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Measure, dimension: &'static str) {
+fn push_buckets(
+    sql: &mut Sql,
+    scope: &Scope,
+    group: Option<Group>,
+    measure: Measure,
+    dimension: &'static str,
+    keys: Option<&[String]>,
+) {
     let columns = measure.columns();
     let mut between = " from (";
     for Span { grain, from, to } in spans(scope, group) {
@@ -247,6 +268,9 @@ fn push_buckets(sql: &mut Sql, scope: &Scope, group: Option<Group>, measure: Mea
         sql.push(format_args!(" and dimension = '{dimension}' and grain = '{grain}' and bucket >= "));
         sql.push_bind(from.0).push(" and bucket < ").push_bind(to.0);
         push_key(sql, scope);
+        if let Some(keys) = keys {
+            sql.push(" and key = any(").push_bind(keys.to_vec()).push(")");
+        }
         between = " union all ";
     }
     sql.push(") buckets");
