@@ -4,7 +4,7 @@
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::rollups::Day;
+use super::rollups::{self, Day};
 
 /// Only one instance writes these rollups at a time.
 const LOCK: i64 = 0x6e69_6d72_6f6c_6c76;
@@ -15,16 +15,7 @@ const LOCK: i64 = 0x6e69_6d72_6f6c_6c76;
 /// # Errors
 /// The database's.
 pub async fn fold(db: &PgPool, limit: i64) -> sqlx::Result<Option<i64>> {
-    let mut tx = db.begin().await?;
-    let row = sqlx::query!(
-        r#"select pg_try_advisory_xact_lock($1) as "mine!", set_config('work_mem', '64MB', true) as "memory!""#,
-        LOCK
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    if !row.mine {
-        return Ok(None);
-    }
+    let Some(mut tx) = rollups::try_lock(db, LOCK).await? else { return Ok(None) };
     let folded = sqlx::query_file_scalar!("src/db/conversion_rollups/fold.sql", limit).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     Ok(Some(folded))
@@ -92,8 +83,7 @@ pub async fn verify(db: &PgPool, month: Day) -> sqlx::Result<i64> {
 /// # Errors
 /// The database's.
 pub async fn rebuild(db: &PgPool, month: Day) -> sqlx::Result<i64> {
-    let mut tx = db.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
+    let mut tx = rollups::wait_for_lock(db, LOCK).await?;
     let changed = sqlx::query_file_scalar!("src/db/conversion_rollups/rebuild.sql", month.workspace, month.start.0)
         .fetch_one(&mut *tx)
         .await?;

@@ -30,7 +30,7 @@ impl Default for Place {
 /// # Errors
 /// The database's.
 pub async fn fold_from(db: &PgPool, limit: i64, place: &mut Place) -> sqlx::Result<Option<i64>> {
-    let Some(mut tx) = try_lock(db).await? else { return Ok(None) };
+    let Some(mut tx) = try_lock(db, LOCK).await? else { return Ok(None) };
     let done = sqlx::query_file!("src/db/rollups/fold.sql", limit, place.0).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     *place = done.place.filter(|_| done.folded == limit).map(Place).unwrap_or_default();
@@ -47,16 +47,26 @@ pub async fn sweep_deltas(db: &PgPool) -> sqlx::Result<()> {
     Ok(())
 }
 
-async fn try_lock(db: &PgPool) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {
+/// Begins a transaction that alone writes the rollups that `lock` stands for; `None` while another one does.
+pub(super) async fn try_lock(db: &PgPool, lock: i64) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {
     let mut tx = db.begin().await?;
     // What is folded at once is grouped in memory, rather than in files.
     let row = sqlx::query!(
         r#"select pg_try_advisory_xact_lock($1) as "mine!", set_config('work_mem', '64MB', true) as "memory!""#,
-        LOCK
+        lock
     )
     .fetch_one(&mut *tx)
     .await?;
     Ok(row.mine.then_some(tx))
+}
+
+/// The same, but waits for its turn.
+pub(super) async fn wait_for_lock(db: &PgPool, lock: i64) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut tx = db.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock($1), set_config('work_mem', '64MB', true)", lock)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(tx)
 }
 
 /// A workspace's clicks of one UTC day, or what the rollups hold of it.
@@ -124,11 +134,7 @@ pub async fn verify(db: &PgPool, day: Day) -> sqlx::Result<i64> {
 /// # Errors
 /// The database's.
 pub async fn rebuild(db: &PgPool, day: Day, trimmed_before: At) -> sqlx::Result<i64> {
-    let mut tx = db.begin().await?;
-    // What is counted at once is grouped in memory, as the fold does it.
-    sqlx::query!("select pg_advisory_xact_lock($1), set_config('work_mem', '64MB', true)", LOCK)
-        .fetch_one(&mut *tx)
-        .await?;
+    let mut tx = wait_for_lock(db, LOCK).await?;
     let kept = if day.start < trimmed_before { KEPT_VALUES } else { i64::MAX };
     let changed = sqlx::query_file_scalar!("src/db/rollups/rebuild.sql", day.workspace, day.start.0, kept)
         .fetch_one(&mut *tx)
@@ -159,8 +165,7 @@ pub async fn verify_month(db: &PgPool, month: Day) -> sqlx::Result<i64> {
 /// # Errors
 /// The database's.
 pub async fn rebuild_month(db: &PgPool, month: Day) -> sqlx::Result<i64> {
-    let mut tx = db.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
+    let mut tx = wait_for_lock(db, LOCK).await?;
     let changed = sqlx::query_file_scalar!("src/db/rollups/rebuild_month.sql", month.workspace, month.start.0)
         .fetch_one(&mut *tx)
         .await?;
@@ -187,7 +192,7 @@ pub async fn trim(db: &PgPool, since: At, before: At) -> sqlx::Result<usize> {
     .fetch_all(db)
     .await?;
     for day in &crowded {
-        let Some(mut tx) = try_lock(db).await? else { continue };
+        let Some(mut tx) = try_lock(db, LOCK).await? else { continue };
         sqlx::query_file!("src/db/rollups/trim.sql", day.workspace_id, day.dimension, day.bucket, KEPT_VALUES)
             .execute(&mut *tx)
             .await?;

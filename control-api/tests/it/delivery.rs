@@ -125,6 +125,25 @@ async fn old_counts_are_summed_up(pool: PgPool) {
     assert_eq!(left, 0);
 }
 
+/// A refused click was minted all the same; but what comes after its hour was added up must not add to it again.
+#[sqlx::test(migrations = "../migrations")]
+async fn mints_of_refused_clicks_count_while_their_hour_is_open(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let given_up = |age: i64, nth: u64| {
+        let id = ClickId::mint(service.now().plus(-age), random());
+        json!({"id": id, "workspace": team.workspace, "reason": "undeliverable", "minted": {"isolate": 7, "nth": nth}})
+    };
+    let ahead = minted(&service, &host, service.now().plus(11 * Millis::MINUTE), 8, 2).await;
+    let dropped = [given_up(Millis::HOUR, 4), given_up(17 * Millis::DAY, 9)];
+    let receipt = deliver(&service, &json!({"clicks": [ahead], "dropped": dropped})).await;
+    assert_eq!(receipt["rejected"], json!({"clock_ahead": 1, "undeliverable": 2}));
+    let mints: Vec<(i64, i64)> =
+        sqlx::query_as("select isolate, minted from click_mints order by 1").fetch_all(&pool).await.unwrap();
+    assert_eq!(mints, [(7, 4), (8, 2)]);
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn it_is_the_operators(pool: PgPool) {
     let service = Service::start(&pool).await;
