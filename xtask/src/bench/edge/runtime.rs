@@ -28,6 +28,10 @@ pub(super) enum Subject {
     OursAlone,
     /// Plain JavaScript without its queue.
     PlainAlone,
+    /// A constant redirect that reads the request.
+    ConstantReading,
+    /// A constant redirect and a constant message that reads the request.
+    QueueReading,
 }
 
 impl Subject {
@@ -40,6 +44,8 @@ impl Subject {
             Self::Plain => &["plain.mjs"],
             Self::OursAlone => &["alone.mjs", "worker.mjs", "worker.wasm"],
             Self::PlainAlone => &["alone.mjs", "plain.mjs"],
+            Self::ConstantReading => &["reading.mjs", "constant.mjs"],
+            Self::QueueReading => &["reading.mjs", "queue.mjs"],
         }
     }
 }
@@ -135,17 +141,15 @@ impl Prepared {
 }
 
 fn write(context: &Context, folder: &Path, modules: &[&str]) -> anyhow::Result<()> {
-    let (alone, record, click, tables) = (
-        include_str!("alone.mjs").replace("@WORKER@", modules.get(1).copied().unwrap_or_default()),
-        link::record()?,
-        link::click()?,
-        link::tables(),
-    );
+    let around = |wrapper: &str| wrapper.replace("@WORKER@", modules.get(1).copied().unwrap_or_default());
+    let (alone, reading) = (around(include_str!("alone.mjs")), around(include_str!("reading.mjs")));
+    let (record, click, tables) = (link::record()?, link::click()?, link::tables());
     for (name, content) in [
         ("constant.mjs", include_str!("constant.mjs")),
         ("queue.mjs", include_str!("queue.mjs")),
         ("plain.mjs", include_str!("plain.mjs")),
         ("alone.mjs", &alone),
+        ("reading.mjs", &reading),
         ("sink.mjs", include_str!("sink.mjs")),
         ("store.mjs", include_str!("store.mjs")),
         ("centre.mjs", include_str!("centre.mjs")),
