@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     config::Config,
+    domain::{events::Singles, sources::Lookups},
     http::limits::Limits,
     publish::{self, Publisher},
     time::Ambient,
@@ -25,7 +26,7 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is taken for alive.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// How many batches of clicks one instance reads and stores at once. More are sent away: they come again, and what is
+/// How many batches of clicks and events one instance reads and stores at once. More are sent away: they come again, and what is
 /// held of them stays within some tens of megabytes.
 const BATCHES: usize = 64;
 
@@ -51,8 +52,12 @@ pub struct Inner {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// How often callers may ask this instance.
     pub limits: Limits,
-    /// One permit for each batch of clicks that this instance may hold at once.
+    /// One permit for each batch of clicks or events that this instance may hold at once.
     pub batches: Semaphore,
+    /// Who wants to know what verifies a source.
+    pub lookups: Lookups,
+    /// Events that came one by one.
+    pub singles: Singles,
 }
 
 impl Deref for App {
@@ -109,7 +114,9 @@ impl App {
         let publisher = publish::open(&config, &db, &http, &ambient)?;
         let limits = Limits::new(&config);
         let batches = Semaphore::new(BATCHES);
-        let inner = Inner { config, db, reads, replica, ambient, exports, publisher, limits, batches };
+        let (lookups, singles) = (Lookups::default(), Singles::default());
+        let inner =
+            Inner { config, db, reads, replica, ambient, exports, publisher, limits, batches, lookups, singles };
         Ok(Self(Arc::new(inner)))
     }
 }

@@ -201,6 +201,21 @@ impl ApiError {
         }
     }
 
+    /// The same for somebody else whom it concerns as well. What only our logs tell of it, they tell once.
+    #[must_use]
+    pub fn for_another(&self) -> Self {
+        match self {
+            Self::Contended(why) => Self::Contended(why.clone()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+
+    /// Somebody who did work for several left this one without an answer.
+    #[must_use]
+    pub fn unanswered() -> Self {
+        Self::Internal(anyhow::anyhow!("work that was shared ended without an answer"))
+    }
+
     /// The problem document, for a rejected event with its id.
     pub fn answer(self, event_id: Option<String>) -> Response {
         if let Self::Replay(response) = self {

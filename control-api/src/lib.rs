@@ -8,7 +8,7 @@
 //!
 //! Beside them: [`http`] (what stands between the wire and a handler), [`work`] (what runs without a
 //! request: replication, its sweep, folding of rollups, exports, late attribution, upkeep), [`publish`] (the ways
-//! into the edge's store), [`error`] (every failure and its answer).
+//! into the edge's store), [`together`] (work done for several requests at once), [`error`] (every failure and its answer).
 
 pub mod app;
 pub mod config;
@@ -24,4 +24,5 @@ pub mod seal;
 pub mod serve;
 pub mod telemetry;
 pub mod time;
+pub mod together;
 pub mod work;

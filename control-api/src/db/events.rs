@@ -97,7 +97,8 @@ shared::text_enum! {
     }
 }
 
-/// A row of `conversions`, named like its columns.
+/// A row of `conversions`, named like its columns. Most are NULL, and the database reads what is left out so.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs)] // The migration comments every column.
 pub struct Conversion {

@@ -2,8 +2,12 @@
 //! dimensions that visitors choose the values of. Quarter-hours and days are counted from clicks, a month is the sum of
 //! its days; the four of them keep it so.
 
+mod tally;
+
 use chrono::Datelike as _;
+use futures::TryStreamExt as _;
 use sqlx::{PgPool, Postgres, Transaction};
+use tally::{Delta, Tally};
 use uuid::Uuid;
 
 use crate::time::At;
@@ -31,10 +35,36 @@ impl Default for Place {
 /// The database's.
 pub async fn fold_from(db: &PgPool, limit: i64, place: &mut Place) -> sqlx::Result<Option<i64>> {
     let Some(mut tx) = try_lock(db, LOCK).await? else { return Ok(None) };
-    let done = sqlx::query_file!("src/db/rollups/fold.sql", limit, place.0).fetch_one(&mut *tx).await?;
+    let (mut tally, mut folded, mut last) = (Tally::default(), 0, None);
+    let mut taken = sqlx::query_file_as!(Delta, "src/db/rollups/take.sql", limit, place.0).fetch(&mut *tx);
+    while let Some(delta) = taken.try_next().await? {
+        tally.count(&delta);
+        folded += 1;
+        // They come in the order of their places.
+        last = Some(delta.place);
+    }
+    drop(taken);
+    let cells = tally.columns();
+    sqlx::query_file!(
+        "src/db/rollups/add.sql",
+        &cells.workspace,
+        &cells.dimension as _,
+        &cells.grain as _,
+        &cells.bucket,
+        &cells.key,
+        &cells.label as _,
+        &cells.latest,
+        &cells.human_link,
+        &cells.human_qr,
+        &cells.bot_link,
+        &cells.bot_qr,
+        &cells.human_partner,
+    )
+    .execute(&mut *tx)
+    .await?;
     tx.commit().await?;
-    *place = done.place.filter(|_| done.folded == limit).map(Place).unwrap_or_default();
-    Ok(Some(done.folded))
+    *place = last.filter(|_| folded == limit).map(Place).unwrap_or_default();
+    Ok(Some(folded))
 }
 
 /// Gives the room of folded deltas back to those that come. Autovacuum would, but looks once a minute: by then reports,

@@ -30,6 +30,7 @@ use crate::{
         events::{Conversion, EventType, Method, Reason, Status},
     },
     error::{ATTEMPTS, ApiError},
+    together::Together,
 };
 
 /// The most events in one request.
@@ -74,6 +75,54 @@ fn conflict(event_id: &str) -> ApiError {
     let detail =
         format!("event_id {event_id} was used for another event of this source; send the correction under a new id");
     ApiError::Conflict { code: "event_id_conflict", detail }
+}
+
+/// The most events that came one by one and are stored together: few enough for nobody to wait long.
+const MOST_TOGETHER: usize = 100;
+
+/// Events that came one by one, and what becomes of each.
+pub type Singles = Together<SourceId, Value, Result<Outcome, ApiError>>;
+
+/// Stores one event. Those of its source that come while a transaction runs are stored by the next one, together: a
+/// transaction costs several times what an event in it does.
+///
+/// # Errors
+/// Only where it was not stored: the database is out of reach.
+pub async fn ingest_one(
+    app: &App,
+    workspace: WorkspaceId,
+    source: SourceId,
+    value: Value,
+) -> Result<Outcome, ApiError> {
+    let serving = app.clone();
+    let serve = move |values: Vec<Value>| {
+        let app = serving.clone();
+        async move { ingest_each(&app, workspace, source, values).await }
+    };
+    app.singles.serve(source, value, MOST_TOGETHER, serve).await.unwrap_or_else(|| Err(ApiError::unanswered()))
+}
+
+/// The same for several, in one transaction if it can be.
+async fn ingest_each(
+    app: &App,
+    workspace: WorkspaceId,
+    source: SourceId,
+    values: Vec<Value>,
+) -> Vec<Result<Outcome, ApiError>> {
+    match ingest(app, workspace, source, &values).await {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(error) if values.len() == 1 => vec![Err(error)],
+        Err(error @ ApiError::Unavailable(_)) => values.iter().map(|_| Err(error.for_another())).collect(),
+        // One of them may be at fault, or in somebody's way: the others don't suffer for it.
+        Err(_) => {
+            let mut each = vec![];
+            for value in &values {
+                let outcomes = ingest(app, workspace, source, std::slice::from_ref(value)).await;
+                each.push(outcomes.and_then(|mut outcomes| outcomes.pop().ok_or_else(ApiError::unanswered)));
+            }
+            each
+        }
+    }
 }
 
 /// Stores events of one source in one transaction: the good ones are kept, the bad ones named.

@@ -1,6 +1,8 @@
 //! Secrets of sources: minted, rotated with an overlap, opened to verify. They are stored only encrypted,
 //! bound to their workspace, source and row.
 
+use std::sync::Arc;
+
 use shared::{
     id::{SourceId, WorkspaceId},
     webhook::Secret,
@@ -21,6 +23,7 @@ use crate::{
     },
     seal,
     time::{At, random},
+    together::Together,
 };
 
 /// Secrets of a source that may be valid at once, so that verifying a request stays bounded work.
@@ -40,12 +43,38 @@ pub struct Verification {
     pub noted: bool,
 }
 
-/// What verifies the requests of a source; `None` where there is no such source, or it is disabled.
+/// Requests that want to know what verifies a source, and how each is told.
+pub type Lookups = Together<SourceId, (), Result<Option<Arc<Verification>>, ApiError>>;
+
+/// What verifies the requests of a source; `None` where there is no such source, or it is disabled. Requests that come
+/// while it is being read share the next reading, never one that began before they came: a secret that has been ended is
+/// not taken any more.
 ///
 /// # Errors
 /// The database's; and where no secret can be opened, so that senders try again instead of being told that
 /// their signature is wrong.
-pub async fn verification(app: &App, source: SourceId) -> Result<Option<Verification>, ApiError> {
+pub async fn verification(app: &App, source: SourceId) -> Result<Option<Arc<Verification>>, ApiError> {
+    let serving = app.clone();
+    let serve = move |asked: Vec<()>| {
+        let app = serving.clone();
+        async move {
+            match read_verification(&app, source).await {
+                Ok(found) => {
+                    let found = found.map(Arc::new);
+                    asked.iter().map(|()| Ok(found.clone())).collect()
+                }
+                Err(error) => {
+                    let mut others: Vec<_> = asked.iter().skip(1).map(|()| Err(error.for_another())).collect();
+                    others.push(Err(error));
+                    others
+                }
+            }
+        }
+    };
+    app.lookups.serve(source, (), usize::MAX, serve).await.unwrap_or_else(|| Err(ApiError::unanswered()))
+}
+
+async fn read_verification(app: &App, source: SourceId) -> Result<Option<Verification>, ApiError> {
     let Some(found) = db::sources::secrets(&app.db, source).await? else { return Ok(None) };
     let mut secrets = vec![];
     let mut unopened = None;

@@ -30,6 +30,9 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(ingest))
 }
 
+/// Bodies up to this size need no turn of their own.
+const ALONE: usize = 64 << 10;
+
 /// What a request brings.
 #[derive(utoipa::ToSchema)]
 #[serde(untagged)]
@@ -148,15 +151,18 @@ async fn ingest(
     {
         tracing::warn!(%error, "noting the use of a source");
     }
-    match Sent::read(body::parse_any(&raw)?)? {
-        Sent::One(event) => {
-            let mut outcomes = domain::events::ingest(&app, found.workspace, source, &[event]).await?;
-            match outcomes.pop() {
-                Some(Outcome::Rejected { event_id, error }) => Ok(error.answer(event_id)),
-                Some(outcome) => Ok(Json(EventResults::One(outcome.into())).into_response()),
-                None => Err(ApiError::Internal(anyhow::anyhow!("an event without an outcome"))),
-            }
+    // What is read of a batch takes several times its room.
+    let _turn = match app.batches.try_acquire() {
+        Err(_) if raw.len() > ALONE => {
+            return Err(ApiError::Unavailable("as many batches as may be are under way".to_owned()));
         }
+        turn => turn,
+    };
+    match Sent::read(body::parse_any(&raw)?)? {
+        Sent::One(event) => match domain::events::ingest_one(&app, found.workspace, source, event).await? {
+            Outcome::Rejected { event_id, error } => Ok(error.answer(event_id)),
+            outcome => Ok(Json(EventResults::One(outcome.into())).into_response()),
+        },
         Sent::Batch(events) => {
             let outcomes = domain::events::ingest(&app, found.workspace, source, &events).await?;
             let results = outcomes.into_iter().map(EventResult::from).collect();

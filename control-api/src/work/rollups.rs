@@ -16,14 +16,14 @@ use crate::{
 /// The most clicks folded in one transaction, and the fewest that are tried. How many fit into the time that a
 /// transaction may take depends on how many groups they fall into, which only trying tells. Many at once are cheap: they
 /// share groups.
-const MOST: i64 = 32_000;
+const MOST: i64 = 128_000;
 const FEWEST: i64 = 250;
 /// So many folded clicks leave enough room behind to be swept.
 const SWEPT: i64 = 200_000;
 
 /// Runs until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
-    let mut step = MOST / 8;
+    let mut step = MOST / 32;
     let mut pause = Duration::ZERO;
     let mut place = Place::default();
     let mut emptied = 0;

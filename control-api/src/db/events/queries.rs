@@ -206,6 +206,12 @@ pub async fn sold_orders(
     .await
 }
 
+/// Rows as one text, which a statement reads at once whatever their number. As `json`: to make a `jsonb` of it first costs
+/// the database as much as storing it.
+fn as_json(rows: &[Conversion]) -> sqlx::Result<String> {
+    serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
 /// Stores conversions that are new, and answers their ids. One whose event id is taken is left out.
 ///
 /// # Errors
@@ -214,7 +220,6 @@ pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Resul
     if rows.is_empty() {
         return Ok(vec![]);
     }
-    let rows = serde_json::to_value(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query_scalar!(
         "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
            original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, tried, reason, attributed_at,
@@ -229,11 +234,11 @@ pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Resul
            partner_name, program_id, program_key, program_name, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
            experiment, variant, country, bot_reason, terms_version, reward_basis, reward_rate_bps, reward_amount_minor,
            reward_currency, hold_until, estimated_commission_minor, reversed_minor, clawback_minor, flags
-         from jsonb_populate_recordset(null::conversions, $1)
+         from json_populate_recordset(null::conversions, $1::text::json)
          order by event_id
          on conflict (workspace_id, source_id, event_id) do nothing
          returning id",
-        rows,
+        as_json(rows)?,
     )
     .fetch_all(db)
     .await
@@ -249,7 +254,6 @@ pub async fn settle(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Resul
     if rows.is_empty() {
         return Ok(vec![]);
     }
-    let rows = serde_json::to_value(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query_scalar!(
         "update conversions c set
            currency = r.currency, status = r.status, method = r.method, reason = r.reason,
@@ -265,10 +269,10 @@ pub async fn settle(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Resul
            reward_currency = r.reward_currency, hold_until = r.hold_until,
            estimated_commission_minor = r.estimated_commission_minor, reversed_minor = r.reversed_minor,
            clawback_minor = r.clawback_minor, flags = r.flags
-         from jsonb_populate_recordset(null::conversions, $1) r
+         from json_populate_recordset(null::conversions, $1::text::json) r
          where c.workspace_id = r.workspace_id and c.id = r.id and c.status in ('pending_click', 'pending_original')
          returning c.id",
-        rows,
+        as_json(rows)?,
     )
     .fetch_all(db)
     .await
