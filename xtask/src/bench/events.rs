@@ -28,7 +28,7 @@ pub(crate) struct Extent {
     /// Rounds; the medians are printed
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Connections that send at once
+    /// Connections that send at once; four times as many send one by one, as servers that serve customers do
     #[arg(long, default_value_t = 16)]
     senders: usize,
     /// Clicks that the database holds already; 0: an empty one
@@ -75,7 +75,8 @@ async fn measure(centre: &Centre<'_>, instance: &Instance, tenant: &Tenant, exte
             let requests = shop.requests(&clicks, many, size);
             let held = stored().await?;
             let before = Used::now(centre, instance)?;
-            let sent = post::all(instance.port, extent.senders, &requests).await?;
+            let senders = if size == 1 { 4 * extent.senders } else { extent.senders };
+            let sent = post::all(instance.port, senders, &requests).await?;
             let used = Used::now(centre, instance)?.since(before, many);
             ensure!(stored().await? - held == i64::try_from(many)?, "not every event was stored");
             let rate = rate(many as u64, sent.elapsed);

@@ -146,11 +146,18 @@ pub async fn grouped(
         Bots::Human => "human_link + human_qr",
         Bots::Bot => "bot_link + bot_qr",
     };
-    sql.push(format_args!(
-        " select 0::smallint as part, null as key, {sums}, null as label from base
-          union all select 2::smallint, null, {sums}, null from groups having count(*) > "
-    ));
-    sql.push_bind(limit);
+    // Parts 0 and 3 are the totals: 3 where there are more groups than are shown, which the rest is then the difference to.
+    // Tags overlap, so that their rest has to be added up.
+    if group == Group::Tag {
+        sql.push(format_args!(
+            " select 0::smallint as part, null as key, {sums}, null as label from base
+              union all select 2::smallint, null, {sums}, null from groups having count(*) > "
+        ));
+        sql.push_bind(limit);
+    } else {
+        sql.push(" select case when count(*) > ").push_bind(limit);
+        sql.push(format_args!(" then 3 else 0 end::smallint as part, null as key, {sums}, null as label from base"));
+    }
     sql.push(" union all select 1::smallint, g.key, g.human_link, g.human_qr, g.bot_link, g.bot_qr, ");
     push_labelled(&mut sql, scope, group, |sql| {
         sql.push(format_args!("select * from groups order by {selected} desc, key collate \"C\" limit "))
@@ -161,6 +168,10 @@ pub async fn grouped(
     for row in sql.build_query_as::<Row>().fetch_all(db).await? {
         match (row.part, row.key) {
             (0, _) => answer.totals = row.counts,
+            (3, _) => {
+                answer.totals = row.counts;
+                answer.other = Some(row.counts);
+            }
             (1, Some(key)) => answer.groups.push((key, row.label, row.counts)),
             _ => answer.other = Some(row.counts),
         }

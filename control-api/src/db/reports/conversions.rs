@@ -74,6 +74,11 @@ impl Group {
         }
     }
 
+    /// Whether its keys are ids, which people know by another name.
+    const fn has_labels(self) -> bool {
+        matches!(self, Self::Partner | Self::Tag | Self::Program | Self::Link)
+    }
+
     const fn raw_and_label(self) -> (&'static str, &'static str) {
         match self {
             Self::Partner | Self::Tag => ("partner_id::text", "partner_name"),

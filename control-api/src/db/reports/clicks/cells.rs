@@ -245,7 +245,10 @@ fn push_rollups(
         }
         _ => {
             let key = if group.is_some() { "key" } else { "'all'" };
-            sql.push(format_args!("select {key} as key, bucket as last, null::text as latest, {columns}"));
+            // Where names are looked up, the latest bucket knows them.
+            let named = matches!(group, Some(Group::Partner | Group::Program | Group::Link));
+            let last = if named { "bucket" } else { "null::timestamptz" };
+            sql.push(format_args!("select {key} as key, {last} as last, null::text as latest, {columns}"));
             push_buckets(sql, scope, group, measure, dimension, keys);
         }
     }

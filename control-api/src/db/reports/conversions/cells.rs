@@ -56,8 +56,13 @@ impl Plan {
 /// The columns that a cell has behind its key.
 const SUMS: &str = "leads, sales, refunds, cancellations, reversals, gross, negative, reward";
 
-/// Writes `with counted, base, groups`: `base` has each conversion once, under a key and its currencies; `groups` has what
-/// the report shows.
+/// The same, added up.
+const ADDED: &str = "add_up(leads) as leads, add_up(sales) as sales, add_up(refunds) as refunds, \
+                     add_up(cancellations) as cancellations, add_up(reversals) as reversals, sum(gross) as gross, \
+                     sum(negative) as negative, sum(reward) as reward";
+
+/// Writes `with counted, base, groups`: `base` has each conversion once, in a row per key and its currencies; `groups` has
+/// what the report shows. `latest` is the id of the latest click with the label that it carried behind it.
 pub(super) fn base(scope: &Scope, group: Group, bots: Bots) -> Sql {
     let plan = Plan::of(scope, Some(group));
     let span = group.of_clicks();
@@ -73,12 +78,21 @@ pub(super) fn base(scope: &Scope, group: Group, bots: Bots) -> Sql {
         push_facts(&mut sql, scope, group, bots, *range, Table::Facts);
         between = " union all ";
     }
+    // Added up first, written out after that: a year has far more cells than keys.
     sql.push("), base as materialized (select ");
     push_span_text(&mut sql, span);
-    sql.push(" as key, coalesce(click::text, repeat('0', 36)) || coalesce(");
-    push_span_label(&mut sql, scope, span);
+    sql.push(" as key, ");
+    if span.is_some_and(|span| span.is_time()) {
+        sql.push("repeat('0', 36) || coalesce(");
+        push_span_label(&mut sql, scope, span);
+        sql.push(", '')");
+    } else {
+        sql.push("coalesce(named, repeat('0', 36))");
+    }
     sql.push(format_args!(
-        ", '') collate \"C\" as latest, currency, reward_currency, {SUMS} from counted), groups as ("
+        " collate \"C\" as latest, currency, reward_currency, {SUMS}
+         from (select raw, max(named collate \"C\") as named, null::text as label, currency, reward_currency, {ADDED}
+               from counted group by raw, currency, reward_currency) cells), groups as ("
     ));
     if group == Group::Tag {
         sql.push(format_args!(
@@ -102,10 +116,13 @@ fn push_rollups(sql: &mut Sql, scope: &Scope, group: Group, bots: Bots, plan: &P
         match time {
             Some(time) => {
                 push_span(sql, scope, time, "bucket");
-                sql.push(" as raw, null::text as label, null::uuid as click");
+                sql.push(" as raw, null::text as named");
+            }
+            None if group.has_labels() => {
+                sql.push("key as raw, label_click_id::text || coalesce(label, '') as named");
             }
             None => {
-                sql.push("key as raw, label, nullif(label_click_id, '00000000-0000-0000-0000-000000000000') as click");
+                sql.push("key as raw, null::text as named");
             }
         }
         sql.push(format_args!(
@@ -153,8 +170,10 @@ impl Table {
 /// Cells summed from single conversions.
 fn push_facts(sql: &mut Sql, scope: &Scope, group: Group, bots: Bots, range: (At, At), table: Table) {
     let (raw, label) = group.raw_and_label();
+    let named =
+        if group.has_labels() { format!("click_id::text || coalesce({label}, '')") } else { "null::text".to_owned() };
     sql.push(
-        "select raw, label, (max(array[click]))[1] as click, currency, reward_currency,
+        "select raw, max(named collate \"C\") as named, currency, reward_currency,
            count(*) filter (where type = 'lead') as leads, count(*) filter (where type = 'sale') as sales,
            count(*) filter (where type = 'refund') as refunds,
            count(*) filter (where type = 'cancellation') as cancellations,
@@ -169,12 +188,11 @@ fn push_facts(sql: &mut Sql, scope: &Scope, group: Group, bots: Bots, range: (At
         }
     }
     sql.push(format_args!(
-        " as raw, {label} as label, click_id as click, type, amount_currency as currency, reward_currency, gross, negative,
-           reward from {}",
+        " as raw, {named} as named, type, amount_currency as currency, reward_currency, gross, negative, reward from {}",
         table.from()
     ));
     push_where(sql, scope, bots, range, table);
-    sql.push(" and status = 'attributed') matched group by raw, label, currency, reward_currency");
+    sql.push(" and status = 'attributed') matched group by raw, currency, reward_currency");
 }
 
 /// The conversions of a range that were final, as far as they were known at `as_of`.
