@@ -26,9 +26,12 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is taken for alive.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// How many batches of clicks and events one instance reads and stores at once. More are sent away: they come again, and what is
+/// How many batches of clicks one instance reads and stores at once. More are sent away: they come again, and what is
 /// held of them stays within some tens of megabytes.
 const BATCHES: usize = 64;
+/// The same of batches of events, of up to a megabyte each. They have turns of their own, so that no customer's import
+/// keeps clicks waiting.
+const EVENT_BATCHES: usize = 32;
 
 /// The service, cheap to clone.
 #[derive(Clone)]
@@ -52,8 +55,10 @@ pub struct Inner {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// How often callers may ask this instance.
     pub limits: Limits,
-    /// One permit for each batch of clicks or events that this instance may hold at once.
+    /// One permit for each batch of clicks that this instance may hold at once.
     pub batches: Semaphore,
+    /// One permit for each batch of events.
+    pub event_batches: Semaphore,
     /// Who wants to know what verifies a source.
     pub lookups: Lookups,
     /// Events that came one by one.
@@ -113,11 +118,20 @@ impl App {
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
         let publisher = publish::open(&config, &db, &http, &ambient)?;
         let limits = Limits::new(&config);
-        let batches = Semaphore::new(BATCHES);
-        let (lookups, singles) = (Lookups::default(), Singles::default());
-        let inner =
-            Inner { config, db, reads, replica, ambient, exports, publisher, limits, batches, lookups, singles };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Arc::new(Inner {
+            config,
+            db,
+            reads,
+            replica,
+            ambient,
+            exports,
+            publisher,
+            limits,
+            batches: Semaphore::new(BATCHES),
+            event_batches: Semaphore::new(EVENT_BATCHES),
+            lookups: Lookups::default(),
+            singles: Singles::default(),
+        })))
     }
 }
 

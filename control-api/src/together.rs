@@ -38,7 +38,13 @@ where
     /// who asked have gone. `serve` answers each item, in their order; `None` is what it left unanswered, or a panic.
     ///
     /// Groups that form are served by the `serve` of whoever came first; all of one key must do the same.
-    pub async fn serve<F>(&self, key: K, item: I, most: usize, serve: impl Fn(Vec<I>) -> F + Send + 'static) -> Option<O>
+    pub async fn serve<F>(
+        &self,
+        key: K,
+        item: I,
+        most: usize,
+        serve: impl Fn(Vec<I>) -> F + Send + 'static,
+    ) -> Option<O>
     where
         F: Future<Output = Vec<O>> + Send,
     {

@@ -152,11 +152,13 @@ async fn ingest(
         tracing::warn!(%error, "noting the use of a source");
     }
     // What is read of a batch takes several times its room.
-    let _turn = match app.batches.try_acquire() {
-        Err(_) if raw.len() > ALONE => {
-            return Err(ApiError::Unavailable("as many batches as may be are under way".to_owned()));
-        }
-        turn => turn,
+    let _turn = match raw.len() {
+        ..=ALONE => None,
+        _ => Some(
+            app.event_batches
+                .try_acquire()
+                .map_err(|_| ApiError::Unavailable("as many batches of events are under way as may be".to_owned()))?,
+        ),
     };
     match Sent::read(body::parse_any(&raw)?)? {
         Sent::One(event) => match domain::events::ingest_one(&app, found.workspace, source, event).await? {

@@ -106,6 +106,41 @@ async fn fifty_identical_events_are_one(pool: PgPool) {
     );
 }
 
+/// Events that come one by one at the same moment are stored by few transactions; each is answered as if it had come
+/// alone.
+#[sqlx::test(migrations = "../migrations")]
+async fn single_events_at_one_moment_are_each_answered_for_themselves(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let source = service.team().await.source().await;
+    let event = |n: usize| match n % 4 {
+        // Of each four the last repeats the first, the third contradicts it, the second can't be read.
+        0 => (200, json!({"event_id": format!("e{n}"), "type": "lead", "customer_id": format!("c{n}")})),
+        1 => (422, json!({"event_id": format!("e{n}"), "type": "gift"})),
+        2 => (409, json!({"event_id": format!("e{}", n - 2), "type": "sale"})),
+        _ => (200, json!({"event_id": format!("e{}", n - 3), "type": "lead", "customer_id": format!("c{}", n - 3)})),
+    };
+    let send = |event: &Value| {
+        let (source, event) = (source.clone(), event.clone());
+        async move { source.send(&event).await }
+    };
+    let sent: Vec<(u16, Value)> = (0..40).map(event).collect();
+    // The first of each four is there before the others come, so that each outcome is certain.
+    for answer in at_once(sent.iter().step_by(4).map(|(_, event)| send(event)).collect()).await {
+        assert_eq!(answer.expect(200)["status"], "accepted");
+    }
+    let answers = at_once(sent.iter().map(|(_, event)| send(event)).collect()).await;
+    for ((status, event), answer) in sent.iter().zip(answers) {
+        let body = answer.expect(*status);
+        assert_eq!(body["event_id"], event["event_id"], "{body}");
+        if *status == 200 {
+            assert_eq!(body["status"], "duplicate", "{body}");
+        }
+    }
+    let stored: Vec<(i64, i64)> =
+        sqlx::query_as("select count(*), count(distinct event_id) from conversions").fetch_all(&pool).await.unwrap();
+    assert_eq!(stored, [(10, 10)]);
+}
+
 /// The same events in batches of every order at once. None is told that the service is busy.
 #[sqlx::test(migrations = "../migrations")]
 async fn batches_that_overlap_in_any_order_store_everything_once(pool: PgPool) {
