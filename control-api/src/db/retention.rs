@@ -85,7 +85,7 @@ pub async fn prune(db: &PgPool, workspace: Uuid, before: At, limit: i64) -> sqlx
 /// The database's.
 pub async fn drop_partitions(db: &PgPool, before: At) -> sqlx::Result<Vec<String>> {
     let old = sqlx::query!(
-        r#"select c.relname as "name!", i.inhdetachpending as "half_done"
+        r#"select c.relname as "name!", i.inhdetachpending as "half_done?"
         from pg_class c left join pg_inherits i on i.inhrelid = c.oid
         where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relname ~ '^clicks_[0-9]{6}$'
             and to_timestamp(substr(c.relname, 8), 'YYYYMM') + interval '1 month' <= $1::timestamptz
