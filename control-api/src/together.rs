@@ -11,9 +11,12 @@ use std::{
 use futures::FutureExt as _;
 use tokio::sync::oneshot;
 
-/// Those who wait, by what they have in common.
+/// Those who wait, by what they have in common. A key is there while a group of it is being served.
+type Lines<K, I, O> = Mutex<HashMap<K, VecDeque<Waiting<I, O>>>>;
+
+/// See the module.
 pub struct Together<K, I, O> {
-    waiting: Arc<Mutex<HashMap<K, VecDeque<Waiting<I, O>>>>>,
+    waiting: Arc<Lines<K, I, O>>,
 }
 
 struct Waiting<I, O> {
@@ -75,11 +78,7 @@ where
 }
 
 /// The next group of a key; `None`, and the key's place cleared, where nobody waits.
-fn next<K: Eq + Hash, I, O>(
-    waiting: &Mutex<HashMap<K, VecDeque<Waiting<I, O>>>>,
-    key: &K,
-    most: usize,
-) -> Option<Vec<Waiting<I, O>>> {
+fn next<K: Eq + Hash, I, O>(waiting: &Lines<K, I, O>, key: &K, most: usize) -> Option<Vec<Waiting<I, O>>> {
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     let line = waiting.get_mut(key)?;
     if line.is_empty() {

@@ -186,3 +186,88 @@ impl Tally {
 fn id(id: Option<Uuid>, room: &mut [u8]) -> &str {
     id.map_or(NONE, |id| id.hyphenated().encode_lower(room))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn click(at: &str, bot: bool, trigger: &str, name: Option<&str>) -> Delta {
+        let at = DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis();
+        let text = |text: &str| text.to_owned();
+        Delta {
+            workspace_id: Uuid::nil(),
+            click_id: shared::id::uuid_v7(Millis(at), [0; 10]),
+            link_id: Uuid::nil(),
+            domain: text("go.acme.com"),
+            slug: text("x"),
+            partner_id: name.map(|_| Uuid::max()),
+            partner_name: name.map(text),
+            program_id: None,
+            program_name: None,
+            trigger: text(trigger),
+            source: None,
+            campaign: None,
+            referrer_host: None,
+            country: Some(text("DE")),
+            region: None,
+            device: text("mobile"),
+            browser: text("safari"),
+            os: text("ios"),
+            bot,
+            place: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_click_counts_once_in_every_dimension_and_grain() {
+        let mut tally = Tally::default();
+        // Out of their order: the latest name holds all the same.
+        for (at, bot, trigger, name) in [
+            ("2026-03-01T00:00:00Z", false, "link", Some("New")),
+            ("2026-02-28T23:59:59.999Z", false, "qr", Some("Old")),
+            ("2026-02-28T23:44:59.999Z", true, "link", None),
+        ] {
+            tally.count(&click(at, bot, trigger, name));
+        }
+        let columns = tally.columns();
+        let rows = |dimension: &str| -> Vec<String> {
+            let of = (0..columns.key.len()).filter(|&n| columns.dimension[n] == dimension);
+            of.map(|n| {
+                format!(
+                    "{} {} {} {:?} {}{}{}{} {}",
+                    columns.grain[n],
+                    columns.bucket[n].format("%m-%dT%H:%M"),
+                    &columns.key[n][..columns.key[n].len().min(4)],
+                    columns.label[n].as_deref().unwrap_or_default(),
+                    columns.human_link[n],
+                    columns.human_qr[n],
+                    columns.bot_link[n],
+                    columns.bot_qr[n],
+                    columns.human_partner[n]
+                )
+            })
+            .collect()
+        };
+        assert_eq!(
+            rows("partner"),
+            [
+                "day 02-28T00:00 ffff \"Old\" 0100 1",
+                "day 02-28T00:00 none \"\" 0010 0",
+                "day 03-01T00:00 ffff \"New\" 1000 1",
+                "month 02-01T00:00 ffff \"Old\" 0100 1",
+                "month 02-01T00:00 none \"\" 0010 0",
+                "month 03-01T00:00 ffff \"New\" 1000 1",
+                "quarter 02-28T23:30 none \"\" 0010 0",
+                "quarter 02-28T23:45 ffff \"Old\" 0100 1",
+                "quarter 03-01T00:00 ffff \"New\" 1000 1",
+            ]
+        );
+        assert_eq!(
+            rows("region").last().unwrap(),
+            "quarter 03-01T00:00 none \"\" 1000 1",
+            "a region needs its country"
+        );
+        let dimensions: std::collections::BTreeSet<_> = columns.dimension.iter().collect();
+        assert_eq!(dimensions.len(), 14);
+    }
+}
