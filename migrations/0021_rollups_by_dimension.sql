@@ -57,6 +57,6 @@ create table conversion_rollups_others partition of conversion_rollups default w
 insert into conversion_rollups select * from conversion_rollups_before order by bucket, dimension;
 drop table conversion_rollups_before;
 
--- Nothing is known of the new tables yet, and plans made without knowing are a hundred times slower.
+-- Nothing is known of the new tables yet, and a plan made without knowing may be very slow.
 analyze click_rollups;
 analyze conversion_rollups;

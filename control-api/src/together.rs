@@ -46,7 +46,7 @@ where
         key: K,
         item: I,
         most: usize,
-        serve: impl Fn(Vec<I>) -> F + Send + 'static,
+        serve: impl Fn(Vec<I>) -> F + Send + Sync + 'static,
     ) -> Option<O>
     where
         F: Future<Output = Vec<O>> + Send,
@@ -65,7 +65,8 @@ where
                     let (items, answers): (Vec<I>, Vec<_>) =
                         group.into_iter().map(|Waiting { item, answer }| (item, answer)).unzip();
                     // What a panic leaves unanswered is told so, and the next group has its turn.
-                    let outcomes = AssertUnwindSafe(serve(items)).catch_unwind().await.unwrap_or_default();
+                    let outcomes =
+                        AssertUnwindSafe(async { serve(items).await }).catch_unwind().await.unwrap_or_default();
                     for (answer, outcome) in answers.into_iter().zip(outcomes) {
                         // Whoever has gone needs none.
                         let _ = answer.send(outcome);

@@ -206,8 +206,8 @@ pub async fn sold_orders(
     .await
 }
 
-/// Rows as one text, which a statement reads at once whatever their number. As `json`: to make a `jsonb` of it first costs
-/// the database as much as storing it.
+/// Rows as one text, which a statement reads at once whatever their number. As `json`, which is read as it
+/// comes: nothing is made of it first.
 fn as_json(rows: &[Conversion]) -> sqlx::Result<String> {
     serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))
 }

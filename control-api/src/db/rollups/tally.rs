@@ -1,7 +1,7 @@
 //! Counts clicks under their keys in every dimension, by quarter-hour, day and month. Pure.
 //!
 //! The same is said in SQL by `click_rollups_of_day` (0020), which proves and repairs what this has counted: two ways to
-//! one result, held against each other by the tests. Here it takes a tenth of the time.
+//! one result, held against each other by the tests.
 
 use chrono::{DateTime, Datelike as _, NaiveTime, Utc};
 use hashbrown::HashMap;
