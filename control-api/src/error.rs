@@ -272,9 +272,9 @@ impl From<sqlx::Error> for ApiError {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
                 Self::Unavailable(error.to_string())
             }
-            // 40001 serialization, 40P01 deadlock, 57P0x shutdown, 25P04 transaction timeout, 53xxx out of resources.
+            // 40001 serialization, 40P01 deadlock, 55P03 lock timeout, where one is set, 57P0x shutdown, 25P04 transaction timeout, 53xxx out of resources.
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                Some("40001" | "40P01") => Self::Contended(error.to_string()),
+                Some("40001" | "40P01" | "55P03") => Self::Contended(error.to_string()),
                 Some("57P01" | "57P02" | "57P03" | "25P04" | "57014") => Self::Unavailable(error.to_string()),
                 Some(code) if code.starts_with("53") => Self::Unavailable(error.to_string()),
                 _ => Self::Internal(error.into()),

@@ -1,10 +1,16 @@
 //! Rollups of conversions: folding into them what became final, proving them against the conversions, and repairing them.
 //! A month is the unit of proof and repair, since it is the coarsest grain.
 
+mod tally;
+
 use sqlx::PgPool;
+use tally::Settled;
 use uuid::Uuid;
 
-use super::rollups::{self, Day};
+use super::{
+    events::EventType,
+    rollups::{self, Day},
+};
 
 /// Only one instance writes these rollups at a time.
 const LOCK: i64 = 0x6e69_6d72_6f6c_6c76;
@@ -16,9 +22,35 @@ const LOCK: i64 = 0x6e69_6d72_6f6c_6c76;
 /// The database's.
 pub async fn fold(db: &PgPool, limit: i64) -> sqlx::Result<Option<i64>> {
     let Some(mut tx) = rollups::try_lock(db, LOCK).await? else { return Ok(None) };
-    let folded = sqlx::query_file_scalar!("src/db/conversion_rollups/fold.sql", limit).fetch_one(&mut *tx).await?;
+    let settled =
+        sqlx::query_file_as!(Settled, "src/db/conversion_rollups/take.sql", limit).fetch_all(&mut *tx).await?;
+    let cells = tally::columns(&settled);
+    sqlx::query_file!(
+        "src/db/conversion_rollups/add.sql",
+        &cells.workspace,
+        &cells.dimension as _,
+        &cells.grain as _,
+        &cells.bucket,
+        &cells.key,
+        &cells.bot,
+        &cells.currency,
+        &cells.reward_currency,
+        &cells.label as _,
+        &cells.latest,
+        &cells.leads,
+        &cells.sales,
+        &cells.refunds,
+        &cells.cancellations,
+        &cells.reversals,
+        &cells.unattributed,
+        &cells.gross,
+        &cells.negative,
+        &cells.reward,
+    )
+    .execute(&mut *tx)
+    .await?;
     tx.commit().await?;
-    Ok(Some(folded))
+    Ok(Some(i64::try_from(settled.len()).unwrap_or(i64::MAX)))
 }
 
 /// Gives the room of folded deltas back to those that come.

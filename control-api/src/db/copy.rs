@@ -4,8 +4,14 @@
 //! comes is new nearly always, so that those who use this pay nothing for the rest; that goes in by a statement that finds
 //! out which rows are new.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+/// From 1970 to 2000.
+const UNIX_TO_POSTGRES_MICROS: i64 = 946_684_800_000_000;
+/// The object id of `text`.
+const TEXT: usize = 25;
 
 /// Rows of one table, written column by column.
 pub(super) struct Rows(Vec<u8>);
@@ -88,5 +94,31 @@ impl Rows {
             Some(number) => self.bytes(&number.to_be_bytes()),
             None => self.null(),
         }
+    }
+
+    /// A `timestamptz` or NULL, in microseconds since 2000.
+    pub(super) fn time(&mut self, value: Option<DateTime<Utc>>) {
+        self.long(value.map(|at| at.timestamp_micros() - UNIX_TO_POSTGRES_MICROS));
+    }
+
+    /// A `jsonb`: its version and a text.
+    pub(super) fn json(&mut self, value: &serde_json::Value) {
+        self.bytes(format!("\u{1}{value}").as_bytes());
+    }
+
+    /// A `text[]`.
+    pub(super) fn texts(&mut self, values: &[String]) {
+        let mut array = Self(vec![]);
+        let mut number =
+            |number: usize| array.0.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+        number(usize::from(!values.is_empty())); // dimensions
+        number(0); // no NULLs
+        number(TEXT);
+        if !values.is_empty() {
+            number(values.len());
+            number(1); // the first one's index
+        }
+        values.iter().for_each(|value| array.text(value));
+        self.bytes(&array.0);
     }
 }

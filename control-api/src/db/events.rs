@@ -1,6 +1,7 @@
 //! Conversions as attribution writes and reads them. Rows are inserted once; only what was left pending is
 //! ever updated, guarded by that status.
 
+mod copy;
 mod queries;
 mod rows;
 mod waiting;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use shared::id::WorkspaceId;
 use uuid::Uuid;
 
+pub use copy::append;
 pub use queries::*;
 pub use waiting::*;
 

@@ -69,12 +69,40 @@ impl Sent {
 /// Begins a transaction whose statements are planned once for all: to plan a join with the months of clicks anew costs
 /// more than the statement itself, and the plan is the same whatever is asked for.
 const GENERIC: &str = "begin; set local plan_cache_mode = force_generic_plan";
+/// The same, where nobody who stands in the way is waited for long: that is what [`Way::InTurn`] is for.
+const BRISK: &str = "begin; set local plan_cache_mode = force_generic_plan; set local lock_timeout = '300ms'";
 
 /// An event id that stands for another event already.
 fn conflict(event_id: &str) -> ApiError {
     let detail =
         format!("event_id {event_id} was used for another event of this source; send the correction under a new id");
     ApiError::Conflict { code: "event_id_conflict", detail }
+}
+
+/// Batches from this size on are worth a COPY, which costs two round trips more than a statement does.
+const COPIED: usize = 50;
+
+/// How events get into the store. Those that were known when the transaction began never come so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As if nobody stored the same meanwhile, for a fraction of the work; where somebody did, the transaction ends.
+    Append,
+    /// Those that are new.
+    Merge,
+    /// The same, after others that sell the same orders: for those who stood in each other's way.
+    InTurn,
+}
+
+/// Stores conversions, and answers the ids of those that were new.
+pub(super) async fn insert(tx: &mut PgConnection, rows: &[Conversion], way: Way) -> Result<Vec<Uuid>, ApiError> {
+    if rows.is_empty() {
+        return Ok(vec![]);
+    }
+    match way {
+        Way::Append if db::events::append(&mut *tx, rows).await? => Ok(rows.iter().map(|row| row.id).collect()),
+        Way::Append => Err(ApiError::Contended("somebody stores the same events".to_owned())),
+        Way::Merge | Way::InTurn => Ok(db::events::insert(&mut *tx, rows).await?),
+    }
 }
 
 /// The most events that came one by one and are stored together: few enough for nobody to wait long.
@@ -165,10 +193,12 @@ pub async fn ingest(
     }
 
     let mut attempt = 1;
+    let mut way = if firsts.len() < COPIED { Way::Merge } else { Way::Append };
     let (stored, rows) = loop {
-        match write(app, workspace, source, &firsts).await {
+        match write(app, workspace, source, &firsts, way).await {
             Err(ApiError::Contended(_)) if attempt < ATTEMPTS => {
                 attempt += 1;
+                way = Way::InTurn;
             }
             other => break other?,
         }
@@ -199,18 +229,18 @@ async fn write(
     workspace: WorkspaceId,
     source: SourceId,
     events: &[Event],
+    way: Way,
 ) -> Result<(HashSet<Uuid>, Vec<Conversion>), ApiError> {
     let names: Vec<&str> = events.iter().map(|event| event.row.event_id.as_str()).collect();
-    let sales = events.iter().filter(|event| event.row.r#type == EventType::Sale);
-    let orders: Vec<&str> = sales.filter_map(|event| event.row.order_id.as_deref()).collect();
-    let mut tx = app.db.begin_with(GENERIC).await?;
-    if !orders.is_empty() {
+    let mut tx = app.db.begin_with(if way == Way::InTurn { GENERIC } else { BRISK }).await?;
+    if way == Way::InTurn {
+        let orders: Vec<&str> = events.iter().filter_map(|event| event.row.order_id.as_deref()).collect();
         db::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
     }
     let known = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
     let known: HashSet<&str> = known.iter().map(|row| row.event_id.as_str()).collect();
     let new = events.iter().filter(|event| !known.contains(event.row.event_id.as_str())).cloned().collect();
-    let (mut rows, follow_ons) = store(app, &mut tx, workspace, source, new).await?;
+    let (mut rows, follow_ons) = store(app, &mut tx, workspace, source, new, way).await?;
     let stored = rows.iter().map(|row| row.id).chain(follow_ons).collect();
     // Leads and sales are as they were stored. The rest is known longer, or was settled after it was stored.
     let told: HashSet<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
@@ -230,17 +260,18 @@ async fn store(
     workspace: WorkspaceId,
     source: SourceId,
     mut events: Vec<Event>,
+    way: Way,
 ) -> Result<(Vec<Conversion>, Vec<Uuid>), ApiError> {
-    flag_duplicate_orders(tx, workspace, source, &mut events).await?;
+    flag_duplicate_orders(tx, workspace, source, events.iter_mut().map(|event| &mut event.row)).await?;
     let (follow_ons, leading): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.row.r#type.is_follow_on());
     let (by_token, by_customer): (Vec<_>, Vec<_>) = leading.into_iter().partition(|event| event.token.is_some());
 
     let by_token = by_token.into_iter().map(|event| with_token(app, workspace, event)).collect();
-    let mut stored = store_leading(tx, workspace, Method::Token, by_token).await?;
+    let mut stored = store_leading(tx, workspace, source, Method::Token, by_token, way).await?;
     let by_customer = by_customer.into_iter().map(|event| event.row).collect();
-    stored.extend(store_leading(tx, workspace, Method::Customer, by_customer).await?);
+    stored.extend(store_leading(tx, workspace, source, Method::Customer, by_customer, way).await?);
     let follow_ons = follow_ons.into_iter().map(|event| event.row).collect();
-    Ok((stored, follow_ons::store(tx, workspace, follow_ons).await?))
+    Ok((stored, follow_ons::store(tx, workspace, follow_ons, way).await?))
 }
 
 /// What a token says by itself: whose click it names, or that it is none of ours. Then nothing else is tried.
@@ -260,8 +291,10 @@ fn with_token(app: &App, workspace: WorkspaceId, event: Event) -> Conversion {
 async fn store_leading(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
+    source: SourceId,
     method: Method,
     mut rows: Vec<Conversion>,
+    way: Way,
 ) -> Result<Vec<Conversion>, ApiError> {
     if rows.is_empty() {
         return Ok(vec![]);
@@ -270,32 +303,35 @@ async fn store_leading(
         row.tried = Some(method);
     }
     attribute(tx, workspace, method, &mut rows).await?;
-    let ids: HashSet<Uuid> = db::events::insert(&mut *tx, &rows).await?.into_iter().collect();
+    let mut ids: HashSet<Uuid> = insert(tx, &rows, way).await?.into_iter().collect();
+    // What was left out is known by now, or its order was sold meanwhile.
+    let left_out = rows.iter_mut().filter(|row| !ids.contains(&row.id));
+    flag_duplicate_orders(tx, workspace, source, left_out).await?;
+    let again: Vec<Conversion> =
+        rows.iter().filter(|row| !ids.contains(&row.id) && !row.flags.is_empty()).cloned().collect();
+    ids.extend(insert(tx, &again, Way::Merge).await?);
     rows.retain(|row| ids.contains(&row.id));
     follow_ons::originals_settled(tx, rows.iter().filter(|row| row.status.is_final())).await?;
     Ok(rows)
 }
 
-/// Flags each sale whose order the source has sold before, in the store or earlier in the batch. The orders are locked.
+/// Flags each sale whose order the source has sold before, in the store or earlier among these.
 async fn flag_duplicate_orders(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     source: SourceId,
-    events: &mut [Event],
+    rows: impl Iterator<Item = &mut Conversion>,
 ) -> Result<(), ApiError> {
-    let sales: Vec<&mut Conversion> =
-        events.iter_mut().map(|event| &mut event.row).filter(|row| row.r#type == EventType::Sale).collect();
-    let orders: Vec<String> = sales.iter().filter_map(|row| row.order_id.clone()).collect();
-    if orders.is_empty() {
+    let sales = rows.filter(|row| row.r#type == EventType::Sale && row.flags.is_empty());
+    let sales: Vec<(String, &mut Conversion)> = sales.filter_map(|row| Some((row.order_id.clone()?, row))).collect();
+    if sales.is_empty() {
         return Ok(());
     }
-    let orders: Vec<&str> = orders.iter().map(String::as_str).collect();
+    let orders: Vec<&str> = sales.iter().map(|(order, _)| order.as_str()).collect();
     let mut sold: HashSet<String> =
         db::events::sold_orders(&mut *tx, workspace, source.uuid(), &orders).await?.into_iter().collect();
-    for row in sales {
-        if let Some(order) = &row.order_id
-            && !sold.insert(order.clone())
-        {
+    for (order, row) in sales {
+        if !sold.insert(order) {
             row.flags.push("duplicate_order".to_owned());
         }
     }

@@ -14,7 +14,10 @@ use shared::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::attribution::{refuse, reward};
+use super::{
+    attribution::{refuse, reward},
+    events::{Way, insert},
+};
 use crate::{
     db::{
         self,
@@ -131,10 +134,11 @@ fn sorted<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 ///
 /// # Errors
 /// The database's.
-pub async fn store(
+pub(super) async fn store(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     mut follow_ons: Vec<Conversion>,
+    way: Way,
 ) -> Result<Vec<Uuid>, ApiError> {
     if follow_ons.is_empty() {
         return Ok(vec![]);
@@ -143,7 +147,7 @@ pub async fn store(
         follow_on.tried = Some(Method::Original);
         follow_on.status = Status::PendingOriginal;
     }
-    let stored = db::events::insert(&mut *tx, &follow_ons).await?;
+    let stored = insert(tx, &follow_ons, way).await?;
     let (events, orders) = named(&follow_ons);
     // These, behind what came before them and was overlooked until now: each counts on those before it.
     let waiting = db::events::waiting_for_originals(&mut *tx, workspace.uuid(), &events, &orders).await?;

@@ -181,6 +181,53 @@ async fn batches_that_overlap_in_any_order_store_everything_once(pool: PgPool) {
     assert_eq!((stored, flagged, settled), (60, 0, 30));
 }
 
+/// Different events that sell the same orders at one moment, by token and by customer in either order: each order has one
+/// first sale, and none is told that the service is busy.
+#[sqlx::test(migrations = "../migrations")]
+async fn an_order_that_many_sell_at_once_has_one_first_sale(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let source = team.source().await;
+    let click = service.visit(&host, "nomura", service.now()).await;
+    service.deliver(&[&click]).await;
+    let mut dice = Dice::new(3);
+    let mut sent = 0;
+    let mut batches = vec![];
+    for batch in 0..10 {
+        // So many are stored as new, so few as those that are.
+        let orders = if batch % 2 == 0 { 60 } else { 12 };
+        let mut events: Vec<Value> = vec![];
+        for n in 0..orders {
+            let (event, order) = (format!("s{batch} {n}"), format!("o{n}"));
+            let mut sale = json!({"event_id": event, "type": "sale", "order_id": order});
+            if (batch + n) % 3 == 0 {
+                sale["nim_ct"] = json!(click.token);
+            }
+            events.push(sale);
+        }
+        dice.shuffle(&mut events);
+        sent += orders;
+        batches.push(json!({"events": events}));
+    }
+    let send = |batch: Value| {
+        let source = source.clone();
+        async move { source.send(&batch).await }
+    };
+    for answer in at_once(batches.into_iter().map(send).collect()).await {
+        let answer = answer.expect(200);
+        let results = answer["results"].as_array().unwrap();
+        assert!(results.iter().all(|result| result["status"] == "accepted"), "{results:?}");
+    }
+    let (stored, orders, firsts): (i64, i64, i64) = sqlx::query_as(
+        "select count(*), count(distinct order_id), count(*) filter (where flags = '{}') from conversions",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!((stored, orders, firsts), (sent, 60, 60));
+}
+
 /// Sales that lock each other's originals in opposite orders.
 #[sqlx::test(migrations = "../migrations")]
 async fn refunds_of_many_sales_at_once_add_up(pool: PgPool) {

@@ -165,9 +165,8 @@ pub async fn customer_touches(
     Ok(rows.into_iter().map(|row| row.click_id.zip(row.attributed).map(touch)).collect())
 }
 
-/// Takes turns with every other transaction that stores a sale of one of these orders, so that the second of
-/// two sees the first. Orders share a bounded number of locks, because all transactions together have room for
-/// some thousands only.
+/// Takes turns with every other transaction that asks for one of these orders. Orders share a bounded number of locks,
+/// because all transactions together have room for some thousands only.
 ///
 /// # Errors
 /// The database's.
@@ -196,8 +195,9 @@ pub async fn sold_orders(
     orders: &[&str],
 ) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        r#"select distinct order_id as "order_id!" from conversions
-           where workspace_id = $1 and order_id = any($2) and source_id = $3 and type = 'sale'"#,
+        r#"select order_id as "order_id!" from conversions
+           where workspace_id = $1 and order_id = any($2) and source_id = $3 and type = 'sale'
+             and not ('duplicate_order' = any(flags))"#,
         workspace.uuid(),
         orders as _,
         source,
@@ -212,14 +212,13 @@ fn as_json(rows: &[Conversion]) -> sqlx::Result<String> {
     serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-/// Stores conversions that are new, and answers their ids. One whose event id is taken is left out.
+/// Stores conversions that are new, and answers their ids. Left out is one whose event id is taken, and a sale that says
+/// to be its order's first and isn't. In an order that all transactions share: of two that store the same events and
+/// orders, one waits for the other, and never both.
 ///
 /// # Errors
 /// The database's.
 pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Result<Vec<Uuid>> {
-    if rows.is_empty() {
-        return Ok(vec![]);
-    }
     sqlx::query_scalar!(
         "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
            original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, tried, reason, attributed_at,
@@ -235,8 +234,8 @@ pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Resul
            experiment, variant, country, bot_reason, terms_version, reward_basis, reward_rate_bps, reward_amount_minor,
            reward_currency, hold_until, estimated_commission_minor, reversed_minor, clawback_minor, flags
          from json_populate_recordset(null::conversions, $1::text::json)
-         order by event_id
-         on conflict (workspace_id, source_id, event_id) do nothing
+         order by order_id nulls first, event_id
+         on conflict do nothing
          returning id",
         as_json(rows)?,
     )

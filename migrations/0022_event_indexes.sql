@@ -1,0 +1,14 @@
+-- What every event pays for when it is stored: two indexes become one, and locks become an index.
+--
+-- The indexes are made in place. Storing events waits for that; redirects, clicks and reports don't.
+
+-- Events are looked for by their id, of one source or of any: one index in this order does both.
+alter table conversions drop constraint conversions_event_unique;
+alter table conversions add constraint conversions_event_unique unique (workspace_id, event_id, source_id);
+drop index conversions_by_event;
+
+-- An order is sold once; each further sale of it says so. Whoever stores a sale learns from this whether it is the first,
+-- where before all took turns. Instances of the release before store beside it as they did, and repeat a transaction that
+-- comes second.
+create unique index conversions_first_sale on conversions (workspace_id, order_id, source_id)
+    where type = 'sale' and order_id is not null and not ('duplicate_order' = any (flags));
