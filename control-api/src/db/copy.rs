@@ -8,6 +8,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// Batches from this size on are worth a COPY: it costs two round trips more than a statement does, and waits some 40 ms
+/// for a delayed acknowledgement where the connection doesn't ask for none.
+pub const WORTHWHILE: usize = 250;
+
 /// From 1970 to 2000.
 const UNIX_TO_POSTGRES_MICROS: i64 = 946_684_800_000_000;
 /// The object id of `text`.

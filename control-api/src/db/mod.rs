@@ -7,7 +7,7 @@ pub mod audit;
 pub mod clicks;
 pub mod conversion_rollups;
 pub mod conversions;
-mod copy;
+pub mod copy;
 pub mod delivery;
 pub mod domains;
 pub mod events;

@@ -19,7 +19,7 @@ use super::follow_ons::{self, by_workspace};
 use crate::{
     db::{
         self,
-        events::{Conversion, Method, Reason, Status, Touch},
+        events::{Conversion, Method, Reason, Status, Terms, Touch},
     },
     error::ApiError,
     time::At,
@@ -49,23 +49,24 @@ fn judge(occurred_at: Millis, touch: &Touch) -> Result<(), Reason> {
 
 /// Settles a lead or sale by a click: copies what the click was, and with it its partner and the terms in force, or says
 /// why not those.
-pub fn settle_by(conversion: &mut Conversion, method: Method, touch: &Touch) {
+pub fn settle_by(conversion: &mut Conversion, method: Method, touch: Touch) {
+    let verdict = judge(conversion.occurred_at.millis(), &touch);
     conversion.click_id = Some(touch.click_id);
     conversion.window_days = Some(touch.window_days);
     conversion.link_id = Some(touch.link_id);
-    conversion.domain = Some(touch.domain.clone());
-    conversion.slug = Some(touch.slug.clone());
-    conversion.destination = Some(touch.destination.clone());
-    conversion.utm_source.clone_from(&touch.utm_source);
-    conversion.utm_medium.clone_from(&touch.utm_medium);
-    conversion.utm_campaign.clone_from(&touch.utm_campaign);
-    conversion.utm_term.clone_from(&touch.utm_term);
-    conversion.utm_content.clone_from(&touch.utm_content);
-    conversion.experiment.clone_from(&touch.experiment);
-    conversion.variant.clone_from(&touch.variant);
-    conversion.country.clone_from(&touch.country);
-    conversion.bot_reason.clone_from(&touch.bot_reason);
-    if let Err(reason) = judge(conversion.occurred_at.millis(), touch) {
+    conversion.domain = Some(touch.domain);
+    conversion.slug = Some(touch.slug);
+    conversion.destination = Some(touch.destination);
+    conversion.utm_source = touch.utm_source;
+    conversion.utm_medium = touch.utm_medium;
+    conversion.utm_campaign = touch.utm_campaign;
+    conversion.utm_term = touch.utm_term;
+    conversion.utm_content = touch.utm_content;
+    conversion.experiment = touch.experiment;
+    conversion.variant = touch.variant;
+    conversion.country = touch.country;
+    conversion.bot_reason = touch.bot_reason;
+    if let Err(reason) = verdict {
         return refuse(conversion, reason);
     }
     conversion.status = Status::Attributed;
@@ -73,28 +74,29 @@ pub fn settle_by(conversion: &mut Conversion, method: Method, touch: &Touch) {
     conversion.reason = None;
     conversion.assignment_id = touch.assignment_id;
     conversion.partner_id = touch.partner_id;
-    conversion.partner_key.clone_from(&touch.partner_key);
-    conversion.partner_name.clone_from(&touch.partner_name);
+    conversion.partner_key = touch.partner_key;
+    conversion.partner_name = touch.partner_name;
     conversion.program_id = touch.program_id;
-    conversion.program_key.clone_from(&touch.program_key);
-    conversion.program_name.clone_from(&touch.program_name);
-    copy_terms(conversion, touch);
+    conversion.program_key = touch.program_key;
+    conversion.program_name = touch.program_name;
+    if let Some(terms) = touch.terms {
+        copy_terms(conversion, touch.click_id, terms);
+    }
 }
 
 /// The terms in force. Where they don't apply to such events, the row says by which version there is no reward.
-fn copy_terms(conversion: &mut Conversion, touch: &Touch) {
-    let (Some(version), Some(basis)) = (touch.terms_version, touch.basis) else { return };
-    conversion.terms_version = Some(version);
-    if !touch.applies_to.iter().flatten().any(|word| word == conversion.r#type.as_str()) {
+fn copy_terms(conversion: &mut Conversion, click: Uuid, terms: Terms) {
+    conversion.terms_version = Some(terms.version);
+    if !terms.applies_to.iter().any(|word| word == conversion.r#type.as_str()) {
         return;
     }
-    conversion.reward_basis = Some(basis);
-    conversion.reward_rate_bps = touch.rate_bps;
-    conversion.reward_amount_minor = touch.reward_amount_minor;
+    conversion.reward_basis = Some(terms.basis);
+    conversion.reward_rate_bps = terms.rate_bps;
+    conversion.reward_amount_minor = terms.amount_minor;
     // A share is paid in the currency of the sale, a fixed sum in its own.
-    conversion.reward_currency = touch.reward_currency.clone().or_else(|| conversion.currency.clone());
-    let hold = i64::from(touch.hold_days.unwrap_or_default()) * Millis::DAY;
-    let counted_from = conversion.occurred_at.millis().max(ClickId::from_uuid(touch.click_id).time());
+    conversion.reward_currency = terms.currency.or_else(|| conversion.currency.clone());
+    let hold = i64::from(terms.hold_days) * Millis::DAY;
+    let counted_from = conversion.occurred_at.millis().max(ClickId::from_uuid(click).time());
     conversion.hold_until = Some(At::from_millis(counted_from.plus(hold)));
     conversion.estimated_commission_minor =
         reward(conversion).and_then(|reward| reward.commission(conversion.amount_minor));
@@ -146,7 +148,7 @@ pub async fn attribute(
     let touches = db::events::touches(&mut *tx, workspace, &clicks, &times).await?;
     for (row, touch) in decided.iter_mut().zip(touches) {
         match touch {
-            Some(touch) => settle_by(row, method, &touch),
+            Some(touch) => settle_by(row, method, touch),
             // A touch whose click has left the store: that is kept for longer than any window lasts.
             None if method == Method::Customer => refuse(row, Reason::OutsideWindow),
             None => {}
@@ -255,13 +257,7 @@ mod tests {
             bot_reason: None,
             token_reason: "appended".into(),
             window_days: 30,
-            terms_version: None,
-            basis: None,
-            rate_bps: None,
-            reward_amount_minor: None,
-            reward_currency: None,
-            applies_to: None,
-            hold_days: None,
+            terms: None,
         }
     }
 

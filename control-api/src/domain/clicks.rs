@@ -22,10 +22,6 @@ use crate::{
     error::{ATTEMPTS, ApiError},
 };
 
-/// Batches from this size on are worth a COPY: each of its two tables costs a round trip more than a statement does, and
-/// that waits some 40 ms for a delayed acknowledgement where the connection doesn't ask for none.
-const COPIED: usize = 250;
-
 /// Bytes of a text by which rollups group clicks. The worker's own bounds lie below.
 const MAX_KEY: usize = 1_000;
 
@@ -82,7 +78,7 @@ pub async fn ingest(app: &App, raw: &[u8]) -> Result<BatchReceipt, ApiError> {
     }
 
     let mut attempt = 1;
-    let mut way = if clicks.len() < COPIED { Way::Merge } else { Way::Append };
+    let mut way = if clicks.len() < db::copy::WORTHWHILE { Way::Merge } else { Way::Append };
     let (stored, duplicates, rejected) = loop {
         match write(app, &clicks, &refused, way).await {
             Ok(Some(written)) => break written,

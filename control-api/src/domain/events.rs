@@ -79,9 +79,6 @@ fn conflict(event_id: &str) -> ApiError {
     ApiError::Conflict { code: "event_id_conflict", detail }
 }
 
-/// Batches from this size on are worth a COPY, which costs two round trips more than a statement does.
-const COPIED: usize = 50;
-
 /// How events get into the store. Those that were known when the transaction began never come so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -193,7 +190,7 @@ pub async fn ingest(
     }
 
     let mut attempt = 1;
-    let mut way = if firsts.len() < COPIED { Way::Merge } else { Way::Append };
+    let mut way = if firsts.len() < db::copy::WORTHWHILE { Way::Merge } else { Way::Append };
     let (stored, rows) = loop {
         match write(app, workspace, source, &firsts, way).await {
             Err(ApiError::Contended(_)) if attempt < ATTEMPTS => {
@@ -204,16 +201,16 @@ pub async fn ingest(
         }
     };
 
-    let rows: HashMap<&str, &Conversion> = rows.iter().map(|row| (row.event_id.as_str(), row)).collect();
-    for (index, event_id, hash) in claims {
-        let row = rows
-            .get(event_id.as_str())
-            .ok_or_else(|| anyhow::anyhow!("event {event_id} was stored and is not there"))?;
-        let row = Box::new((*row).clone());
-        outcomes[index] = Some(if first_of.get(&event_id) == Some(&index) && stored.contains(&row.id) {
-            Outcome::Accepted(row)
+    let mut rows: HashMap<String, Conversion> = rows.into_iter().map(|row| (row.event_id.clone(), row)).collect();
+    // From behind, so that the first under an id, told last, may take the row.
+    for (index, event_id, hash) in claims.into_iter().rev() {
+        let first = first_of.get(&event_id) == Some(&index);
+        let row = if first { rows.remove(&event_id) } else { rows.get(&event_id).cloned() };
+        let row = row.ok_or_else(|| anyhow::anyhow!("event {event_id} was stored and is not there"))?;
+        outcomes[index] = Some(if first && stored.contains(&row.id) {
+            Outcome::Accepted(Box::new(row))
         } else if row.payload_hash == hash {
-            Outcome::Duplicate(row)
+            Outcome::Duplicate(Box::new(row))
         } else {
             let error = conflict(&event_id);
             Outcome::Rejected { event_id: Some(event_id), error }

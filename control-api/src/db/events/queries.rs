@@ -34,13 +34,20 @@ pub struct Touch {
     pub bot_reason: Option<String>,
     pub token_reason: String,
     pub window_days: i32,
-    pub terms_version: Option<i32>,
-    pub basis: Option<shared::reward::Basis>,
+    pub terms: Option<Terms>,
+}
+
+/// The reward terms in force.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // Named like the columns of `program_reward_terms`.
+pub struct Terms {
+    pub version: i32,
+    pub basis: shared::reward::Basis,
     pub rate_bps: Option<i32>,
-    pub reward_amount_minor: Option<i64>,
-    pub reward_currency: Option<String>,
-    pub applies_to: Option<Vec<String>>,
-    pub hold_days: Option<i32>,
+    pub amount_minor: Option<i64>,
+    pub currency: Option<String>,
+    pub applies_to: Vec<String>,
+    pub hold_days: i32,
 }
 
 /// For each pair of a click and the time of an event: the click, the window that counts for it, and the terms
@@ -106,13 +113,15 @@ pub async fn touches(
                 bot_reason: row.bot_reason,
                 token_reason: row.token_reason,
                 window_days: row.window_days,
-                terms_version: row.terms_version,
-                basis: row.basis,
-                rate_bps: row.rate_bps,
-                reward_amount_minor: row.reward_amount_minor,
-                reward_currency: row.reward_currency,
-                applies_to: row.applies_to,
-                hold_days: row.hold_days,
+                terms: row.terms_version.zip(row.basis).map(|(version, basis)| Terms {
+                    version,
+                    basis,
+                    rate_bps: row.rate_bps,
+                    amount_minor: row.reward_amount_minor,
+                    currency: row.reward_currency,
+                    applies_to: row.applies_to.unwrap_or_default(),
+                    hold_days: row.hold_days.unwrap_or_default(),
+                }),
             });
         }
     }
