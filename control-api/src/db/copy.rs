@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Batches from this size on are worth a COPY: it costs two round trips more than a statement does, and waits some 40 ms
-/// for a delayed acknowledgement where the connection doesn't ask for none.
+/// Batches from this size on are worth a COPY: it costs two round trips more than a statement does, and some 40 ms of
+/// waiting for a delayed acknowledgement, since sqlx 0.9.0 doesn't set `TCP_NODELAY` (transact-rs/sqlx#4335; a release with
+/// its mending, #4336, lets smaller ones gain too).
 pub const WORTHWHILE: usize = 250;
 
 /// From 1970 to 2000.
