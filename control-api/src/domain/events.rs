@@ -5,10 +5,7 @@ mod outcome;
 mod read;
 mod rehearsal;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use shared::{
@@ -108,14 +105,11 @@ pub(super) async fn insert(tx: &mut PgConnection, rows: &[Conversion], way: Way)
 /// The most events that came one by one and are stored together: few enough for nobody to wait long.
 const MOST_TOGETHER: usize = 100;
 
-/// So many groups of a source are stored at a time: while one waits for the database, another is read or answered.
-const LANES: usize = 2;
+/// Events that came one by one, and what becomes of each.
+pub type Singles = Together<SourceId, Value, Result<Outcome, ApiError>>;
 
-/// Events that came one by one, by source and lane, and what becomes of each.
-pub type Singles = Together<(SourceId, usize), Value, Result<Outcome, ApiError>>;
-
-/// Stores one event. Those of its source and lane that come while a transaction runs are stored by the next one, together:
-/// a transaction costs several times what an event in it does.
+/// Stores one event. Those of its source that come while a transaction runs are stored by the next one, together: a
+/// transaction costs several times what an event in it does.
 ///
 /// # Errors
 /// Only where it was not stored: the database is out of reach.
@@ -125,14 +119,12 @@ pub async fn ingest_one(
     source: SourceId,
     value: Value,
 ) -> Result<Outcome, ApiError> {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    let lane = ASKED.fetch_add(1, Ordering::Relaxed) % LANES;
     let serving = app.clone();
     let serve = move |values: Vec<Value>| {
         let app = serving.clone();
         async move { ingest_each(&app, workspace, source, values).await }
     };
-    app.singles.serve((source, lane), value, MOST_TOGETHER, serve).await.unwrap_or_else(|| Err(ApiError::unanswered()))
+    app.singles.serve(source, value, MOST_TOGETHER, serve).await.unwrap_or_else(|| Err(ApiError::unanswered()))
 }
 
 /// The same for several, in one transaction if it can be.
