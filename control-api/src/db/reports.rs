@@ -118,6 +118,19 @@ pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres
     Ok(tx)
 }
 
+/// How rows are found by an index for the rest of a transaction. To sum many, in the order of their pages: what is read
+/// together lies on few pages, but the planner takes the order of the key for the order of the table, and visits each page
+/// once for every row. To find the first of many, in the order of the key.
+///
+/// # Errors
+/// The database's.
+pub async fn read_by_page(db: impl PgExecutor<'_>, yes: bool) -> sqlx::Result<()> {
+    sqlx::raw_sql(if yes { "set local enable_indexscan = off" } else { "set local enable_indexscan = on" })
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// How far the database has written; a replica that has come as far knows everything that was stored by now.
 ///
 /// # Errors

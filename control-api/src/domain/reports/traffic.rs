@@ -176,6 +176,7 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let View { bots, limit, compare } = view;
     settle(app, scope.as_of).await?;
     let mut db = snapshot(app).await?;
+    reports::read_by_page(&mut *db, true).await.map_err(refused)?;
     let grouped = reports::clicks::grouped(&mut db, scope, group, bots, limit).await.map_err(refused)?;
     let before = match compare {
         Some(Compare::Previous) => {
@@ -192,6 +193,7 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let totals = TrafficTotals::of(grouped.totals, bots);
     let mut hints = vec![];
     if totals.selected == 0 {
+        reports::read_by_page(&mut *db, false).await.map_err(refused)?;
         let mut facts = TrafficFacts { left_out: totals.total, later: None, sides: vec![] };
         if totals.total == 0 {
             facts.later = reports::hints::clicks_after(&mut db, scope).await.map_err(refused)?;

@@ -96,6 +96,7 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let View { bots, limit, compare } = view;
     settle(app, scope.as_of).await?;
     let mut db = snapshot(app).await?;
+    reports::read_by_page(&mut *db, true).await.map_err(refused)?;
     let cells = conversions::grouped(&mut db, scope, group, bots, limit).await.map_err(refused)?;
     let (unattributed, pending) = conversions::beside(&mut db, scope, bots).await.map_err(refused)?;
     let mut keys: Vec<String> = cells.iter().filter_map(|cell| cell.key.clone()).collect();
@@ -117,6 +118,7 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let sums = Sums::of(group, &cells, &reach)?;
     let mut hints = vec![];
     if sums.totals.is_empty() {
+        reports::read_by_page(&mut *db, false).await.map_err(refused)?;
         let facts = ConversionFacts {
             left_out: reports::hints::left_out(&mut db, scope, bots).await.map_err(refused)?,
             unattributed,
