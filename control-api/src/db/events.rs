@@ -2,6 +2,7 @@
 //! ever updated, guarded by that status.
 
 mod copy;
+mod insert;
 mod queries;
 mod rows;
 mod waiting;
@@ -12,6 +13,7 @@ use shared::id::WorkspaceId;
 use uuid::Uuid;
 
 pub use copy::append;
+pub use insert::insert;
 pub use queries::*;
 pub use waiting::*;
 
