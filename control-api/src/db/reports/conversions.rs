@@ -152,26 +152,35 @@ pub async fn grouped(
     limit: i64,
 ) -> sqlx::Result<Vec<Cell>> {
     let mut sql = base(scope, group, bots);
-    sql.push(format_args!(
+    sql.push(
         ", ranked as (
            select key, row_number() over (order by sum(sales) desc, sum(leads) desc, key collate \"C\") as rank
-           from groups group by key
-         )
-         select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
-         from base group by currency, reward_currency
-         union all
-         select 1::smallint, rank, key, max(latest), currency, reward_currency, {SUMS}
-         from groups join ranked using (key) where rank <= "
-    ));
+           from groups group by key order by rank limit ",
+    );
     sql.push_bind(limit);
     sql.push(format_args!(
-        " group by rank, key, currency, reward_currency
-         union all
-         select 2::smallint, null, null, null, currency, reward_currency, {SUMS}
-         from groups join ranked using (key) where rank > "
+        ") select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
+         from base group by currency, reward_currency
+         union all select 1::smallint, rank, key, "
     ));
-    sql.push_bind(limit);
-    sql.push(" group by currency, reward_currency order by part, rank");
+    // A tag adds its partners up. All other groups are summed already.
+    if group == Group::Tag {
+        sql.push(format_args!(
+            "max(latest), currency, reward_currency, {SUMS} from groups join ranked using (key)
+             group by rank, key, currency, reward_currency"
+        ));
+    } else {
+        sql.push(
+            "latest, currency, reward_currency, leads, sales, refunds, cancellations, reversals, gross::text,
+             negative::text, reward::text from groups join ranked using (key)",
+        );
+    }
+    sql.push(format_args!(
+        " union all
+         select 2::smallint, null, null, null, currency, reward_currency, {SUMS}
+         from groups left join ranked using (key) where rank is null group by currency, reward_currency
+         order by part, rank"
+    ));
     sql.build_query_as::<Cell>().fetch_all(db).await
 }
 
