@@ -2,7 +2,6 @@
 //! ever updated, guarded by that status.
 
 mod copy;
-mod insert;
 mod queries;
 mod rows;
 mod waiting;
@@ -13,7 +12,6 @@ use shared::id::WorkspaceId;
 use uuid::Uuid;
 
 pub use copy::append;
-pub use insert::insert;
 pub use queries::*;
 pub use waiting::*;
 

@@ -221,6 +221,37 @@ fn as_json(rows: &[Conversion]) -> sqlx::Result<String> {
     serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
+/// Stores conversions that are new, and answers their ids. Left out is one whose event id is taken, and a sale that says
+/// to be its order's first and isn't. In an order that all transactions share: of two that store the same events and
+/// orders, one waits for the other, and never both.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
+           original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, tried, reason, attributed_at,
+           click_id, original_id, window_days, link_id, domain, slug, destination, assignment_id, partner_id, partner_key,
+           partner_name, program_id, program_key, program_name, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
+           experiment, variant, country, bot_reason, terms_version, reward_basis, reward_rate_bps, reward_amount_minor,
+           reward_currency, hold_until, estimated_commission_minor, reversed_minor, clawback_minor, flags)
+         select workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
+           original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, tried, reason,
+           case when status in ('attributed', 'unattributed') then now() end,
+           click_id, original_id, window_days, link_id, domain, slug, destination, assignment_id, partner_id, partner_key,
+           partner_name, program_id, program_key, program_name, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
+           experiment, variant, country, bot_reason, terms_version, reward_basis, reward_rate_bps, reward_amount_minor,
+           reward_currency, hold_until, estimated_commission_minor, reversed_minor, clawback_minor, flags
+         from json_populate_recordset(null::conversions, $1::text::json)
+         order by order_id nulls first, event_id
+         on conflict do nothing
+         returning id",
+        as_json(rows)?,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Writes what attribution found about conversions that were pending; one that another transaction has
 /// settled meanwhile is left alone. Answers the ids written.
 ///
