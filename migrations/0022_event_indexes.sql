@@ -8,7 +8,7 @@ alter table conversions add constraint conversions_event_unique unique (workspac
 drop index conversions_by_event;
 
 -- An order is sold once; each further sale of it says so. Whoever stores a sale learns from this whether it is the first,
--- where before all took turns. Instances of the release before store beside it as they did, and repeat a transaction that
--- comes second.
+-- where before all took turns. Where an instance of the release before meets one of this release over an order, its sender
+-- is answered 500 and sends again.
 create unique index conversions_first_sale on conversions (workspace_id, order_id, source_id)
     where type = 'sale' and order_id is not null and not ('duplicate_order' = any (flags));

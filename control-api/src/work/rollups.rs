@@ -62,7 +62,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 }
 
 /// The most conversions folded in one transaction.
-const CONVERSIONS: i64 = 32_000;
+const CONVERSIONS: i64 = 16_000;
 
 /// The same for conversions, until `stop`.
 pub async fn run_conversions(app: App, stop: CancellationToken) {
