@@ -9,10 +9,6 @@ use control_api::{
 };
 use shared::KeyRing;
 
-/// Batches are made of many small texts; with the system's allocator these take a third of the service's time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Parser)]
 #[command(name = "control-api", about = "The central service of Nimriz Partners", version)]
 struct Cli {
