@@ -231,7 +231,8 @@ async fn write(
     let names: Vec<&str> = events.iter().map(|event| event.row.event_id.as_str()).collect();
     let mut tx = app.db.begin_with(if way == Way::InTurn { GENERIC } else { BRISK }).await?;
     if way == Way::InTurn {
-        let orders: Vec<&str> = events.iter().filter_map(|event| event.row.order_id.as_deref()).collect();
+        let sales = events.iter().filter(|event| event.row.r#type == EventType::Sale);
+        let orders: Vec<&str> = sales.filter_map(|event| event.row.order_id.as_deref()).collect();
         db::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
     }
     let known = db::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
