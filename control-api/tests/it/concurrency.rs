@@ -181,6 +181,56 @@ async fn batches_that_overlap_in_any_order_store_everything_once(pool: PgPool) {
     assert_eq!((stored, flagged, settled), (260, 0, 130));
 }
 
+/// What a large batch stores as if all of it were new is what small ones store, column by column.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_large_batch_stores_the_rows_of_small_ones(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let (large, small) = (team.source().await, team.source().await);
+    let click = service.visit(&host, "nomura", service.now()).await;
+    service.deliver(&[&click]).await;
+    let occurred_at = At::from_millis(service.now()).to_string();
+    let events = |source: &str| -> Vec<Value> {
+        let mut events = vec![];
+        for n in 0..60 {
+            let id = |what: &str| format!("{source} {what}{n}");
+            events.push(
+                json!({"event_id": id("l"), "type": "lead", "nim_ct": click.token, "event_name": "Größe \u{1f600}",
+                "customer_id": id("c"), "occurred_at": occurred_at, "metadata": {"a": [1, "\"\\\n", null], "ü": {}}}),
+            );
+            events.push(json!({"event_id": id("s"), "type": "sale", "customer_id": id("c"), "order_id": id("o"),
+                "amount_minor": 1_000 + n, "currency": "EUR", "quantity": n + 1, "occurred_at": occurred_at}));
+            events.push(json!({"event_id": id("t"), "type": "sale", "order_id": id("o"), "nim_ct": "no token",
+                "occurred_at": occurred_at}));
+            events
+                .push(json!({"event_id": id("r"), "type": "refund", "original_event_id": id("s"), "amount_minor": 10,
+                "currency": "USD", "occurred_at": occurred_at}));
+            events.push(json!({"event_id": id("w"), "type": "cancellation", "order_id": id("never"),
+                "occurred_at": occurred_at}));
+        }
+        events
+    };
+    large.send(&json!({"events": events("x")})).await.expect(200);
+    for part in events("x").chunks(100) {
+        small.send(&json!({"events": part})).await.expect(200);
+    }
+    // The follow-ons of the small ones find their own source's originals first, as those of the large one do.
+    let rows = async |source: &Source| -> Vec<Value> {
+        let rows = "select to_jsonb(c) - array['id', 'source_id', 'recorded_at', 'attributed_at', 'original_id']
+              || jsonb_build_object('at_once', attributed_at = recorded_at, 'original', original_id is not null)
+            from conversions c join sources s on s.id = c.source_id
+            where s.id = $1 order by event_id";
+        let id: shared::id::SourceId = source.id.parse().unwrap();
+        sqlx::query_scalar(rows).bind(id.uuid()).fetch_all(&pool).await.unwrap()
+    };
+    let (copied, inserted) = (rows(&large).await, rows(&small).await);
+    assert_eq!(copied.len(), 300);
+    assert_eq!(copied, inserted);
+    assert!(copied.iter().any(|row| row["flags"] == json!(["duplicate_order"])));
+    assert!(copied.iter().any(|row| row["hold_until"].is_string()));
+}
+
 /// Different events that sell the same orders at one moment, by token and by customer in either order: each order has one
 /// first sale, and none is told that the service is busy.
 #[sqlx::test(migrations = "../migrations")]
