@@ -16,6 +16,7 @@ pub mod exports;
 pub mod idempotency;
 pub mod links;
 pub mod outbox;
+pub mod packs;
 pub mod partner_notes;
 pub mod partners;
 pub mod programs;

@@ -4,14 +4,17 @@
 //! [`clicks`] counts traffic, from rollups where those hold the answer and from facts elsewhere;
 //! [`conversions`] sums conversions likewise; [`hints`] looks around where a report came out empty.
 
+mod calendar;
 pub mod clicks;
 pub mod conversions;
 mod fragments;
 pub mod hints;
+mod keys;
 mod spans;
 
 use chrono_tz::Tz;
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
+pub use spans::Span;
 use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
 
 use crate::time::At;
@@ -42,7 +45,7 @@ impl Scope {
 }
 
 /// Which rows a report counts. Everything that is set must hold.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Of this partner.
     pub partner: Option<PartnerId>,
@@ -83,13 +86,26 @@ impl Filter {
 
 shared::text_enum! {
     /// Which clicks a report selects.
+    #[derive(Default)]
     pub enum Bots {
         /// All of them.
+        #[default]
         All = "all",
         /// Those of humans.
         Human = "human",
         /// Those of bots.
         Bot = "bot",
+    }
+}
+
+impl Bots {
+    /// Whether clicks of a bot, or of humans, are among them.
+    const fn selects(self, bot: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Human => !bot,
+            Self::Bot => bot,
+        }
     }
 }
 
@@ -129,6 +145,12 @@ pub async fn read_by_page(db: impl PgExecutor<'_>, yes: bool) -> sqlx::Result<()
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// Adds up what was read, away from the threads that requests wait for: a year of a hundred thousand cells takes
+/// milliseconds.
+async fn reckon<T: Send + 'static>(work: impl FnOnce() -> sqlx::Result<T> + Send + 'static) -> sqlx::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|stopped| Err(sqlx::Error::Io(stopped.into())))
 }
 
 /// How far the database has written; a replica that has come as far knows everything that was stored by now.

@@ -10,6 +10,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use tally::{Delta, Tally};
 use uuid::Uuid;
 
+use super::packs;
 use crate::time::At;
 
 /// Only one instance writes rollups at a time; the others find the lock taken and rest.
@@ -229,6 +230,7 @@ pub async fn trim(db: &PgPool, since: At, before: At) -> sqlx::Result<usize> {
         sqlx::query_file!("src/db/rollups/trim_month.sql", day.workspace_id, day.dimension, day.bucket)
             .execute(&mut *tx)
             .await?;
+        packs::changed(&mut *tx, Day { workspace: day.workspace_id, start: At(day.bucket) }).await?;
         tx.commit().await?;
     }
     Ok(crowded.len())

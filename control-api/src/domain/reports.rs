@@ -354,6 +354,11 @@ fn public_key(group_by: &str, key: String) -> String {
     }
 }
 
+/// A limit on groups.
+pub(crate) fn shown(limit: i64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
 /// The key of the last row of a CSV, for the groups over the limit.
 const OTHER: &str = "(other)";
 

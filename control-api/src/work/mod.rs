@@ -18,6 +18,7 @@ pub fn start(app: &App, stop: &CancellationToken, jobs: &TaskTracker) {
     jobs.spawn(sweep::run(app.clone(), stop.clone()));
     jobs.spawn(rollups::run(app.clone(), stop.clone()));
     jobs.spawn(rollups::run_conversions(app.clone(), stop.clone()));
+    jobs.spawn(rollups::run_packs(app.clone(), stop.clone()));
     jobs.spawn(late::run(app.clone(), stop.clone()));
     jobs.spawn(exports::run(app.clone(), stop.clone()));
     jobs.spawn(upkeep::run(app.clone(), stop.clone()));

@@ -6,11 +6,16 @@ use anyhow::ensure;
 use shared::{Millis, id::WorkspaceId};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{rest, upkeep::trimmed_before};
 use crate::{
     app::App,
-    db::{self, rollups::Place},
+    db::{
+        self,
+        rollups::{Day, Place},
+    },
+    time::At,
 };
 
 /// The most clicks folded in one transaction, and the fewest that are tried. How many fit into the time that a
@@ -92,6 +97,24 @@ pub async fn run_conversions(app: App, stop: CancellationToken) {
     }
 }
 
+/// Buckets packed before looking anew for what is due.
+const PACKED: i64 = 100;
+
+/// Packs what has come to rest, until `stop`.
+pub async fn run_packs(app: App, stop: CancellationToken) {
+    let mut pause = Duration::from_secs(5);
+    while rest(&stop, pause).await {
+        pause = match db::packs::make(&app.reads, At::from_millis(app.ambient.now()), PACKED).await {
+            Ok(Some(PACKED)) => Duration::ZERO,
+            Ok(_) => Duration::from_secs(60),
+            Err(error) => {
+                tracing::warn!(%error, "packing rollups failed; trying again in a minute");
+                Duration::from_secs(60)
+            }
+        };
+    }
+}
+
 /// What can be done about rollups beside folding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Check {
@@ -99,60 +122,113 @@ pub enum Check {
     Verify,
     /// Counts the clicks again and corrects what differs
     Rebuild,
+    /// Packs days and months that are over now, where the service would get to them within minutes
+    Pack,
 }
 
-/// Goes through the rollups of clicks day by day, and through those of conversions month by month. Ingest and reports go on meanwhile; a rebuild only keeps the folding waiting,
-/// one of them at a time.
+/// Goes through the rollups of clicks day by day, through those of conversions month by month, and then through the packs.
+/// Ingest and reports go on meanwhile; a rebuild only keeps the folding waiting, one of them at a time.
 ///
 /// # Errors
 /// The database's, or that rollups differ.
 pub async fn check(db: &PgPool, check: Check, workspace: Option<WorkspaceId>, now: Millis) -> anyhow::Result<()> {
-    let days = db::rollups::days(db, workspace.map(shared::Id::uuid)).await?;
+    let workspace = workspace.map(shared::Id::uuid);
+    let wrong = match check {
+        Check::Verify => {
+            clicks(db, check, workspace, now).await?
+                + conversions(db, check, workspace).await?
+                + verify_packs(db, workspace).await?
+        }
+        Check::Rebuild => {
+            let corrected = clicks(db, check, workspace, now).await? + conversions(db, check, workspace).await?;
+            db::packs::discard(db, workspace).await?;
+            pack(db, now).await?;
+            corrected
+        }
+        Check::Pack => {
+            pack(db, now).await?;
+            0
+        }
+    };
+    ensure!(
+        check != Check::Verify || wrong == 0,
+        "the rollups of {wrong} days and months differ; `control-api rollups rebuild` corrects them"
+    );
+    Ok(())
+}
+
+/// Those of clicks, day by day; answers how many were wrong.
+async fn clicks(db: &PgPool, check: Check, workspace: Option<Uuid>, now: Millis) -> anyhow::Result<usize> {
+    let days = db::rollups::days(db, workspace).await?;
     let trimmed_before = trimmed_before(now);
-    let mut wrong = 0_usize;
+    let mut wrong = 0;
     let mut rest = days.iter().copied().peekable();
     while let Some(day) = rest.next() {
         let mut places = match check {
-            Check::Verify => db::rollups::verify(db, day).await?,
             Check::Rebuild => db::rollups::rebuild(db, day, trimmed_before).await?,
+            _ => db::rollups::verify(db, day).await?,
         };
         // Days come in order: after its last one, a month is added up.
         if rest.peek().map(|next| next.month()) != Some(day.month()) {
             places += match check {
-                Check::Verify => db::rollups::verify_month(db, day.month()).await?,
                 Check::Rebuild => db::rollups::rebuild_month(db, day.month()).await?,
+                _ => db::rollups::verify_month(db, day.month()).await?,
             };
         }
-        if places > 0 {
-            wrong += 1;
-            let workspace = WorkspaceId::from_uuid(day.workspace);
-            match check {
-                Check::Verify => tracing::error!(%workspace, day = %day.start, places, "rollups differ from clicks"),
-                Check::Rebuild => tracing::info!(%workspace, day = %day.start, places, "rollups corrected"),
-            }
-        }
+        wrong += usize::from(tell(check, "clicks", day, places));
     }
-    let months = db::conversion_rollups::months(db, workspace.map(shared::Id::uuid)).await?;
+    tracing::info!(days = days.len(), wrong, "went through the rollups of clicks");
+    Ok(wrong)
+}
+
+/// Those of conversions, month by month; answers how many were wrong.
+async fn conversions(db: &PgPool, check: Check, workspace: Option<Uuid>) -> anyhow::Result<usize> {
+    let months = db::conversion_rollups::months(db, workspace).await?;
+    let mut wrong = 0;
     for &month in &months {
         let places = match check {
-            Check::Verify => db::conversion_rollups::verify(db, month).await?,
             Check::Rebuild => db::conversion_rollups::rebuild(db, month).await?,
+            _ => db::conversion_rollups::verify(db, month).await?,
         };
-        if places > 0 {
+        wrong += usize::from(tell(check, "conversions", month, places));
+    }
+    tracing::info!(months = months.len(), wrong, "went through the rollups of conversions");
+    Ok(wrong)
+}
+
+/// Reports what was found; answers whether anything was wrong.
+fn tell(check: Check, of: &str, day: Day, places: i64) -> bool {
+    let (workspace, from) = (WorkspaceId::from_uuid(day.workspace), day.start);
+    match check {
+        _ if places == 0 => return false,
+        Check::Rebuild => tracing::info!(%workspace, %from, places, of, "rollups corrected"),
+        _ => tracing::error!(%workspace, %from, places, of, "rollups differ from what they count"),
+    }
+    true
+}
+
+async fn verify_packs(db: &PgPool, workspace: Option<Uuid>) -> anyhow::Result<usize> {
+    let buckets = db::packs::kept(db, workspace).await?;
+    let mut wrong = 0;
+    for bucket in &buckets {
+        let packs = db::packs::verify(db, bucket).await?;
+        if packs > 0 {
             wrong += 1;
-            let (workspace, month) = (WorkspaceId::from_uuid(month.workspace), month.start);
-            match check {
-                Check::Verify => tracing::error!(%workspace, %month, places, "rollups differ from conversions"),
-                Check::Rebuild => tracing::info!(%workspace, %month, places, "rollups of conversions corrected"),
-            }
+            let workspace = WorkspaceId::from_uuid(bucket.workspace);
+            let (of, grain, from) = (bucket.facts, &bucket.grain, bucket.start);
+            tracing::error!(%workspace, %of, grain, %from, packs, "packs differ from their rollups");
         }
     }
-    tracing::info!(days = days.len(), months = months.len(), wrong, "went through the rollups");
-    ensure!(
-        check == Check::Rebuild || wrong == 0,
-        "the rollups of {wrong} of {} days and {} months of conversions differ; `control-api rollups rebuild` corrects them",
-        days.len(),
-        months.len()
-    );
+    tracing::info!(buckets = buckets.len(), wrong, "went through the packs");
+    Ok(wrong)
+}
+
+/// Packs all that is due and over; what another instance is at is left to it.
+async fn pack(db: &PgPool, now: Millis) -> anyhow::Result<()> {
+    let mut made = 0;
+    while let Some(some @ 1..) = db::packs::make(db, At::from_millis(now), PACKED).await? {
+        made += some;
+    }
+    tracing::info!(made, "packed days and months");
     Ok(())
 }

@@ -181,18 +181,11 @@ async fn the_report_of_the_same_moment_has_the_same_sums(pool: PgPool) {
         }
     }
 
-    let cells = reports::conversions::grouped(db, &scope(), Group::Partner, Bots::All, 100).await.unwrap();
-    let (mut net, mut reward, mut count) = (BTreeMap::new(), BTreeMap::new(), 0);
-    for cell in cells.iter().filter(|cell| cell.part == 0) {
-        count += cell.leads + cell.sales + cell.refunds + cell.cancellations + cell.reversals;
-        let whole = |text: &str| text.parse::<i128>().unwrap();
-        if let Some(currency) = &cell.currency {
-            *net.entry(currency.clone()).or_default() += whole(&cell.gross) + whole(&cell.negative);
-        }
-        if let Some(currency) = &cell.reward_currency {
-            *reward.entry(currency.clone()).or_default() += whole(&cell.reward);
-        }
-    }
+    let found = reports::conversions::grouped(db, &scope(), Group::Partner, Bots::All, 100).await.unwrap();
+    let reports::conversions::Sums { leads, sales, refunds, cancellations, reversals, revenue, reward } = found.totals;
+    let count = leads + sales + refunds + cancellations + reversals;
+    let net: BTreeMap<_, _> =
+        revenue.into_iter().map(|(currency, (gross, negative))| (currency, gross + negative)).collect();
     assert_eq!(count, 5);
     assert_eq!(rows.len(), 5);
     assert_eq!((amounts, rewards), (net, reward));

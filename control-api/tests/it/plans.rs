@@ -101,7 +101,7 @@ async fn ask(pool: &PgPool, scope: &Scope, group: Group) -> Scans {
     sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
     let before = scans(&mut tx).await;
     clicks::grouped(&mut tx, scope, group, Bots::All, 100).await.unwrap();
-    clicks::reach(&mut tx, scope, Some(group), &["none".to_owned()]).await.unwrap();
+    clicks::reach(&mut tx, scope, Some(group), vec!["none".to_owned()]).await.unwrap();
     scans_since(&before, &mut tx).await
 }
 
@@ -149,7 +149,7 @@ async fn conversions_are_measured_against_rollups(pool: PgPool) {
         let mut tx = pool.begin().await.unwrap();
         let before = scans(&mut tx).await;
         conversions::grouped(&mut tx, &scope, *group, Bots::All, 100).await.unwrap();
-        clicks::reach(&mut tx, &scope, group.of_clicks(), &["none".to_owned()]).await.unwrap();
+        clicks::reach(&mut tx, &scope, group.of_clicks(), vec!["none".to_owned()]).await.unwrap();
         assert_eq!(scans_since(&before, &mut tx).await, [], "{group}");
     }
 }

@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 use control_api::{
-    db::reports::{
-        Bots, Filter, Scope,
-        clicks::{self, Counts, Group},
-        conversions,
+    db::{
+        packs,
+        reports::{
+            Bots, Filter, Scope,
+            clicks::{self, Counts, Group},
+            conversions::{self, Grouped},
+        },
     },
     time::At,
 };
@@ -166,6 +169,7 @@ impl Click {
     }
 
     fn count(&self, counts: &mut Counts) {
+        counts.human_partner += i64::from(!self.bot && self.partner.is_some());
         *match (self.bot, self.qr) {
             (false, false) => &mut counts.human_link,
             (false, true) => &mut counts.human_qr,
@@ -296,7 +300,13 @@ async fn traffic_is_what_counting_by_hand_gives(pool: PgPool) {
     store(&pool, &clicks).await;
     let db = &mut *pool.acquire().await.unwrap();
 
-    for latest in scopes() {
+    // Packed at the end, with clicks that are not folded yet beside the packs.
+    for (latest, packed) in
+        scopes().into_iter().map(|scope| (scope, false)).chain(scopes().into_iter().map(|scope| (scope, true)))
+    {
+        if packed {
+            packs::make(&pool, at("2026-06-01T00:00:00Z"), 1_000).await.unwrap();
+        }
         for &group in Group::ALL {
             let (mut expected, mut totals) = (Tally::new(), Counts::default());
             for click in clicks.iter().filter(|click| click.is_in(&latest)) {
@@ -337,11 +347,11 @@ async fn reach_agrees(db: &mut PgConnection, scope: &Scope, group: Group, clicks
     let keys: Vec<String> = by_key.keys().cloned().collect();
     for as_of in [None, Some(later())] {
         let scope = Scope { as_of, ..scope.clone() };
-        let reach = clicks::reach(db, &scope, Some(group), &keys).await.unwrap();
+        let reach = clicks::reach(db, &scope, Some(group), keys.clone()).await.unwrap();
         assert_eq!(reach.total, total, "{group} {scope:?}");
         assert_eq!(reach.by_key.into_iter().collect::<BTreeMap<_, _>>(), by_key, "{group} {scope:?}");
         if group == Group::Partner {
-            assert_eq!(clicks::reach(db, &scope, None, &[]).await.unwrap().total, total, "{scope:?}");
+            assert_eq!(clicks::reach(db, &scope, None, vec![]).await.unwrap().total, total, "{scope:?}");
         }
     }
 }
@@ -364,10 +374,6 @@ async fn what_is_over_the_limit_is_summed(pool: PgPool) {
     assert_eq!(cut.other.map(|counts| selected(&counts)), Some(rest));
 }
 
-/// Leads, sales, follow-ons, gross, negative, reward.
-#[derive(Debug, Default, Clone, PartialEq)]
-struct Sums(i64, i64, i64, i128, i128, i128);
-
 #[sqlx::test(migrations = "../migrations")]
 async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
     const THEN: &str = "2026-04-10T00:00:00Z";
@@ -375,7 +381,7 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
     let mut dice = Dice(11);
     let start = at("2026-03-27T20:00:00Z").0;
     // What is known now, and what was known then.
-    let mut sums = [BTreeMap::<(&str, String, &str), Sums>::new(), BTreeMap::new()];
+    let mut sums = [BTreeMap::<(&str, String), conversions::Sums>::new(), BTreeMap::new()];
     let mut beside = [(0, 0), (0, 0)];
     let mut sql = QueryBuilder::new(
         "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, amount_minor, currency, \
@@ -405,12 +411,19 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
         row.push_bind((!follow_on).then_some(reward)).push_bind(follow_on.then_some(reward));
 
         let mut keys = vec![("partner", uuid(partner).to_string()), ("type", kind.to_owned())];
-        keys.push(("day", occurred.with_timezone(&Tz::Europe__Berlin).format("%Y-%m-%d").to_string()));
+        let local = occurred.with_timezone(&Tz::Europe__Berlin);
+        keys.push(("day", local.format("%Y-%m-%d").to_string()));
+        keys.push((
+            "week",
+            (local - TimeDelta::days(local.weekday().num_days_from_monday().into())).format("%Y-%m-%d").to_string(),
+        ));
         let tags = TAGS.iter().find(|(id, _)| *id == partner).unwrap().1;
         keys.extend(tags.iter().map(|&tag| ("tag", tag.to_owned())));
         if tags.is_empty() {
             keys.push(("tag", "none".to_owned()));
         }
+        // Of all of them together.
+        keys.push(("", String::new()));
         for (past, (sums, beside)) in sums.iter_mut().zip(&mut beside).enumerate() {
             if past == 1 && recorded > THEN {
                 continue;
@@ -419,48 +432,65 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
             beside.0 += i64::from(decided && status == "unattributed");
             beside.1 += i64::from(!decided);
             for (group, key) in keys.iter().filter(|_| decided && status == "attributed") {
-                let sums = sums.entry((group, key.clone(), currency)).or_default();
-                sums.0 += i64::from(kind == "lead");
-                sums.1 += i64::from(kind == "sale");
-                sums.2 += i64::from(follow_on);
-                sums.3 += if follow_on { 0 } else { amount.into() };
-                sums.4 -= if follow_on { amount.into() } else { 0 };
-                sums.5 += i128::from(if follow_on { -reward } else { reward });
+                let sums = sums.entry((group, key.clone())).or_default();
+                *match kind {
+                    "lead" => &mut sums.leads,
+                    "sale" => &mut sums.sales,
+                    "refund" => &mut sums.refunds,
+                    "cancellation" => &mut sums.cancellations,
+                    _ => &mut sums.reversals,
+                } += 1;
+                let revenue = sums.revenue.entry(currency.to_owned()).or_default();
+                revenue.0 += if follow_on { 0 } else { amount.into() };
+                revenue.1 -= if follow_on { amount.into() } else { 0 };
+                *sums.reward.entry("USD".to_owned()).or_default() +=
+                    i128::from(if follow_on { -reward } else { reward });
             }
         }
     });
     sql.build().execute(&pool).await.unwrap();
 
-    let db = &mut *pool.acquire().await.unwrap();
     let latest = scope("2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z", Tz::Europe__Berlin, Filter::default());
-    for (as_of, sums, beside) in [(None, &sums[0], beside[0]), (Some(at(THEN)), &sums[1], beside[1])] {
-        let scope = Scope { as_of, ..latest.clone() };
-        assert_eq!(conversions::beside(db, &scope, Bots::All).await.unwrap(), beside, "{as_of:?}");
-        for group in ["partner", "type", "day", "tag"] {
-            let cells = conversions::grouped(db, &scope, group.parse().unwrap(), Bots::All, 1_000).await.unwrap();
-            let summed = |cell: &conversions::Cell| {
-                let follow_ons = cell.refunds + cell.cancellations + cell.reversals;
-                let whole = |text: &str| text.parse::<i128>().unwrap();
-                Sums(cell.leads, cell.sales, follow_ons, whole(&cell.gross), whole(&cell.negative), whole(&cell.reward))
-            };
-            let found: BTreeMap<_, _> = cells
-                .iter()
-                .filter(|cell| cell.part == 1)
-                .map(|cell| ((cell.key.clone().unwrap(), cell.currency.clone().unwrap()), summed(cell)))
-                .collect();
-            let expected: BTreeMap<_, _> = sums
-                .iter()
-                .filter(|((of, _, _), _)| *of == group)
-                .map(|((_, key, currency), sums)| ((key.clone(), (*currency).to_owned()), sums.clone()))
-                .collect();
-            assert_eq!(found, expected, "{group} {as_of:?}");
+    // Two days of one month and two of another, which are packed by days.
+    let across = Scope { from: at("2026-03-28T00:00:00Z"), to: at("2026-04-02T00:00:00Z"), ..latest.clone() };
+    for state in ["as deltas", "in rollups", "packed"] {
+        match state {
+            "in rollups" => while fold(&pool, 150).await > 0 {},
+            "packed" => assert!(packs::make(&pool, at("2026-06-01T00:00:00Z"), 1_000).await.unwrap() > Some(6)),
+            _ => {}
+        }
+        let db = &mut *pool.acquire().await.unwrap();
+        for (as_of, sums, beside) in [(None, &sums[0], beside[0]), (Some(at(THEN)), &sums[1], beside[1])] {
+            let scope = Scope { as_of, ..latest.clone() };
+            assert_eq!(conversions::beside(db, &scope, Bots::All).await.unwrap(), beside, "{state} {as_of:?}");
+            for group in ["partner", "type", "day", "week", "tag"] {
+                let group_of = group.parse().unwrap();
+                let found = conversions::grouped(db, &scope, group_of, Bots::All, 1_000).await.unwrap();
+                let by_key: BTreeMap<_, _> =
+                    found.groups.into_iter().map(|shown| ((group, shown.key), shown.sums)).collect();
+                let expected: BTreeMap<_, _> = sums
+                    .iter()
+                    .filter(|((of, _), _)| *of == group)
+                    .map(|(key, sums)| (key.clone(), sums.clone()))
+                    .collect();
+                assert_eq!(by_key, expected, "{state} {group} {as_of:?}");
+                // Totals count each row once, also where groups overlap.
+                assert_eq!(found.totals, sums[&("", String::new())], "{state} {group} {as_of:?}");
+                assert_eq!(found.other, None);
 
-            // Totals count each row once, also where groups overlap.
-            let sales = |part| cells.iter().filter(|cell| cell.part == part).map(|cell| cell.sales).sum::<i64>();
-            if group == "tag" {
-                assert!(sales(0) < sales(1));
-            } else {
-                assert_eq!(sales(0), sales(1), "{group}");
+                // The same range cut elsewhere, against what single conversions say.
+                let cut = Scope { as_of, ..across.clone() };
+                let facts = Scope { as_of: Some(as_of.unwrap_or_else(later)), ..across.clone() };
+                let mut told = vec![];
+                for scope in [cut, facts] {
+                    let Grouped { totals, groups, .. } =
+                        conversions::grouped(db, &scope, group_of, Bots::All, 2).await.unwrap();
+                    told.push((
+                        totals,
+                        groups.into_iter().map(|shown| (shown.key, shown.label, shown.sums)).collect::<Vec<_>>(),
+                    ));
+                }
+                assert_eq!(told[0], told[1], "{state} {group} {as_of:?}");
             }
         }
     }

@@ -18,11 +18,13 @@ use crate::{
     context::Context,
     demo::api::{Api, text},
     generate::{self, Size},
+    node::Tools,
     ports,
     postgres::{self, Postgres, Purpose},
     process,
     secrets::Secrets,
     service::Service,
+    ui::Step,
 };
 
 /// The database of one measurement; emptied before each.
@@ -75,8 +77,11 @@ impl<'a> Centre<'a> {
             centre.postgres.execute(UNFINISHED, "vacuum (analyze)").await?;
             server.batch_execute(&format!("alter database {UNFINISHED} rename to {}", centre.database)).await?;
         }
-        // What a newer version of the service expects.
+        // What a newer version of the service expects, and what it would get to within minutes.
         centre.run(&["migrate"]).await?;
+        let step = Step::start("Packing the rollups");
+        centre.run(&["rollups", "pack"]).await?;
+        step.done("");
         centre.postgres.execute("postgres", "checkpoint").await?;
         let sql = centre.sql().await?;
         let slug = format!("generated-{seed}");
@@ -86,6 +91,8 @@ impl<'a> Centre<'a> {
     }
 
     async fn start(context: &'a Context) -> anyhow::Result<Self> {
+        // Postgres comes from there.
+        let _tools = Tools::ensure(context).await?;
         // Another build of it can be measured as well, to compare with.
         let binary = match std::env::var_os("NIM_BENCH_CONTROL_API") {
             Some(binary) => PathBuf::from(binary),

@@ -1,14 +1,17 @@
 //! Counts clicks. Rollups answer where they can: on ranges of whole quarter-hours, of the latest state, with one
-//! dimension in play at most ([`cells`] says what from, [`super::spans`] how a range is cut). They are read together with the deltas that are not folded into them yet, so the
-//! answer is exact at any moment. Everything else is counted from facts, bounded by the time inside click ids.
+//! dimension in play at most ([`super::spans`] says how a range is cut), packed where they have come to rest. They are
+//! read together with the deltas that are not folded into them yet, so the answer is exact at any moment. Everything else
+//! is counted from facts, bounded by the time inside click ids. [`cells`] reads, [`sums`] adds up.
 
 mod cells;
+mod sums;
 
 pub use cells::first_id;
-use cells::{Measure, base, base_of, push_labelled};
+use cells::{Plan, plan};
 use sqlx::PgConnection;
+use sums::{Shown, Top};
 
-use super::{Bots, Scope};
+use super::{Bots, Scope, keys::NONE, reckon};
 
 shared::text_enum! {
     /// What clicks can be grouped by.
@@ -80,6 +83,8 @@ pub struct Counts {
     pub bot_link: i64,
     /// Bots through QR codes.
     pub bot_qr: i64,
+    /// Of those of humans, the ones that had a partner.
+    pub human_partner: i64,
 }
 
 impl Counts {
@@ -93,22 +98,13 @@ impl Counts {
         }
     }
 
-    const fn subtract(&mut self, other: Self) {
-        self.human_link -= other.human_link;
-        self.human_qr -= other.human_qr;
-        self.bot_link -= other.bot_link;
-        self.bot_qr -= other.bot_qr;
+    const fn add(&mut self, other: Self) {
+        self.human_link += other.human_link;
+        self.human_qr += other.human_qr;
+        self.bot_link += other.bot_link;
+        self.bot_qr += other.bot_qr;
+        self.human_partner += other.human_partner;
     }
-}
-
-/// One row of the answer.
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    part: i16,
-    key: Option<String>,
-    label: Option<String>,
-    #[sqlx(flatten)]
-    counts: Counts,
 }
 
 /// Clicks by group.
@@ -137,76 +133,64 @@ pub async fn grouped(
     scope: &Scope,
     group: Group,
     bots: Bots,
-    limit: i64,
+    limit: usize,
 ) -> sqlx::Result<Grouped> {
-    let sums = Measure::Kinds.sums();
-    let mut sql = base(scope, Some(group), Measure::Kinds);
-    let selected = match bots {
-        Bots::All => "human_link + human_qr + bot_link + bot_qr",
-        Bots::Human => "human_link + human_qr",
-        Bots::Bot => "bot_link + bot_qr",
-    };
-    // Parts 0 and 3 are the totals: 3 where there are more groups than are shown, which the rest is then the difference to.
-    // Tags overlap, so that their rest has to be added up.
-    if group == Group::Tag {
-        sql.push(format_args!(
-            " select 0::smallint as part, null as key, {sums}, null as label from base
-              union all select 2::smallint, null, {sums}, null from groups having count(*) > "
-        ));
-        sql.push_bind(limit);
-    } else {
-        sql.push(" select case when count(*) > ").push_bind(limit);
-        sql.push(format_args!(" then 3 else 0 end::smallint as part, null as key, {sums}, null as label from base"));
-    }
-    sql.push(" union all select 1::smallint, g.key, g.human_link, g.human_qr, g.bot_link, g.bot_qr, ");
-    push_labelled(&mut sql, scope, group, |sql| {
-        sql.push(format_args!("select * from groups order by {selected} desc, key collate \"C\" limit "))
-            .push_bind(limit);
-    });
-
-    let mut answer = Grouped::default();
-    for row in sql.build_query_as::<Row>().fetch_all(db).await? {
-        match (row.part, row.key) {
-            (0, _) => answer.totals = row.counts,
-            (3, _) => {
-                answer.totals = row.counts;
-                answer.other = Some(row.counts);
-            }
-            (1, Some(key)) => answer.groups.push((key, row.label, row.counts)),
-            _ => answer.other = Some(row.counts),
-        }
-    }
-    // What is joined is in no order.
-    answer.groups.sort_by(|(a, _, x), (b, _, y)| y.selected(bots).cmp(&x.selected(bots)).then_with(|| a.cmp(b)));
-    if let Some(rest) = &mut answer.other {
-        for (_, _, shown) in &answer.groups {
-            rest.subtract(*shown);
-        }
-    }
-    Ok(answer)
+    let cells = cells::read(db, scope, Some(group)).await?;
+    let mut top = reckon(move || cells.top(bots, limit)).await?;
+    name(db, scope, group, &mut top.groups).await?;
+    Ok(top.into())
 }
 
-/// Counts the clicks in scope, in total and for some keys of a group; keys without clicks are left out.
+/// Counts the clicks in scope, in total and for some keys of a group; keys without clicks are left out, and nothing has a
+/// name.
 ///
 /// # Errors
 /// The database's.
-pub async fn of_keys(db: &mut PgConnection, scope: &Scope, group: Group, keys: &[String]) -> sqlx::Result<Grouped> {
-    let mut sql = base(scope, Some(group), Measure::Kinds);
-    let sums = Measure::Kinds.sums();
-    sql.push(format_args!(
-        " select 0::smallint as part, null as key, null as label, {sums} from base
-          union all select 1::smallint, key, null, human_link, human_qr, bot_link, bot_qr from groups where key = any("
-    ));
-    sql.push_bind(keys);
-    sql.push(")");
-    let mut answer = Grouped::default();
-    for row in sql.build_query_as::<Row>().fetch_all(db).await? {
-        match row.key {
-            None => answer.totals = row.counts,
-            Some(key) => answer.groups.push((key, row.label, row.counts)),
+pub async fn of_keys(db: &mut PgConnection, scope: &Scope, group: Group, keys: Vec<String>) -> sqlx::Result<Grouped> {
+    let cells = cells::read(db, scope, Some(group)).await?;
+    Ok(reckon(move || cells.of_keys(&keys)).await?.into())
+}
+
+impl From<Top> for Grouped {
+    fn from(Top { totals, groups, other }: Top) -> Self {
+        let groups = groups.into_iter().map(|Shown { key, label, counts, .. }| (key, label, counts));
+        Self { totals, groups: groups.collect(), other }
+    }
+}
+
+/// Names groups that are shown as their latest click did: the rollups' latest bucket knows it, unless a click that is not
+/// folded yet is later.
+async fn name(db: &mut PgConnection, scope: &Scope, group: Group, shown: &mut [Shown]) -> sqlx::Result<()> {
+    let dimension = match plan(scope, Some(group)) {
+        Plan::Rollups(dimension) if matches!(group, Group::Partner | Group::Program | Group::Link) => dimension,
+        _ => return Ok(()),
+    };
+    let mut counted: Vec<&mut Shown> = shown.iter_mut().filter(|shown| shown.last.is_some()).collect();
+    let (buckets, grains): (Vec<_>, Vec<_>) = counted.iter().filter_map(|shown| shown.last.clone()).unzip();
+    let keys: Vec<String> = counted.iter().map(|shown| shown.key.clone()).collect();
+    let names = sqlx::query!(
+        r#"select k.place as "place!", r.label_click_id as "click!", r.label
+        from unnest($3::text[], $4::timestamptz[], $5::text[]) with ordinality as k (grain, bucket, key, place)
+        join click_rollups r on r.workspace_id = $1 and r.dimension = $2 and r.grain = k.grain and r.bucket = k.bucket
+            and r.key = k.key"#,
+        scope.workspace.uuid(),
+        dimension,
+        &grains,
+        &buckets,
+        &keys,
+    )
+    .fetch_all(db)
+    .await?;
+    for name in names {
+        let place = usize::try_from(name.place - 1).unwrap_or(usize::MAX);
+        if let Some(shown) = counted.get_mut(place)
+            && shown.key != NONE
+            && shown.click.is_none_or(|click| click < name.click)
+        {
+            shown.label = Some(name.label.unwrap_or_else(|| shown.key.clone()));
         }
     }
-    Ok(answer)
+    Ok(())
 }
 
 /// Humans' clicks that had a partner: what conversions are measured against.
@@ -222,13 +206,18 @@ pub struct Reach {
 ///
 /// # Errors
 /// The database's.
-pub async fn reach(db: &mut PgConnection, scope: &Scope, group: Option<Group>, keys: &[String]) -> sqlx::Result<Reach> {
-    // In total by the dimension that has the fewest rows, and of the keys only their own.
-    let mut sql = base(scope, None, Measure::Reach);
-    sql.push(format_args!(" select {} from base", Measure::Reach.sums()));
-    let total = sql.build_query_scalar::<i64>().fetch_one(&mut *db).await?;
-    let mut sql = base_of(scope, group, Measure::Reach, Some(keys));
-    sql.push(" select key, human_partner from groups where key = any(").push_bind(keys).push(")");
-    let by_key = sql.build_query_as::<(String, i64)>().fetch_all(db).await?.into_iter().collect();
+pub async fn reach(
+    db: &mut PgConnection,
+    scope: &Scope,
+    group: Option<Group>,
+    keys: Vec<String>,
+) -> sqlx::Result<Reach> {
+    // In total by the dimension that has the fewest rows.
+    let total = cells::read(db, scope, None).await?.totals()?.human_partner;
+    let mut by_key = std::collections::HashMap::new();
+    if let (Some(group), false) = (group, keys.is_empty()) {
+        let found = of_keys(db, scope, group, keys).await?;
+        by_key.extend(found.groups.into_iter().map(|(key, _, counts)| (key, counts.human_partner)));
+    }
     Ok(Reach { total, by_key })
 }

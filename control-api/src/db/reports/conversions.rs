@@ -1,14 +1,17 @@
-//! Sums conversions: months of them from rollups, together with what is not folded into those yet, the rest one by one
-//! ([`cells`]).
+//! Sums conversions: days and months of them from packs and rollups, together with what is not folded into those yet, the
+//! rest one by one. [`cells`] reads, [`sums`] adds up.
 
 mod cells;
+mod sums;
 
-use cells::base;
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 
 use super::{
     Bots, Scope, clicks,
     fragments::{Sql, push_filter},
+    reckon,
 };
 
 shared::text_enum! {
@@ -79,7 +82,13 @@ impl Group {
         matches!(self, Self::Partner | Self::Tag | Self::Program | Self::Link)
     }
 
-    const fn raw_and_label(self) -> (&'static str, &'static str) {
+    /// Whether it is a span of time.
+    const fn is_time(self) -> bool {
+        matches!(self, Self::Hour | Self::Day | Self::Week | Self::Month)
+    }
+
+    /// The key and the name of a conversion, in SQL.
+    const fn key_and_label(self) -> (&'static str, &'static str) {
         match self {
             Self::Partner | Self::Tag => ("partner_id::text", "partner_name"),
             Self::Program => ("program_id::text", "program_name"),
@@ -90,26 +99,14 @@ impl Group {
             Self::Campaign => ("utm_campaign", "null::text"),
             Self::Country => ("country", "null::text"),
             Self::Domain => ("domain", "null::text"),
-            Self::Hour | Self::Day | Self::Week | Self::Month => ("", "null::text"),
+            Self::Hour | Self::Day | Self::Week | Self::Month => ("null::text", "null::text"),
         }
     }
 }
 
-/// Sums of one part of the report, in one pair of currencies.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Cell {
-    /// 0: of the totals, 1: of a group, 2: of the groups over the limit.
-    pub part: i16,
-    /// Place of the group, from 1.
-    pub rank: Option<i64>,
-    /// Key of the group.
-    pub key: Option<String>,
-    /// The latest click's id and the label that it carried, in one text.
-    latest: Option<String>,
-    /// Currency of the amounts.
-    pub currency: Option<String>,
-    /// Currency of the reward.
-    pub reward_currency: Option<String>,
+/// What conversions add up to. Sums of 64-bit amounts may be greater than 64 bits.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Sums {
     /// Leads.
     pub leads: i64,
     /// Sales.
@@ -120,27 +117,35 @@ pub struct Cell {
     pub cancellations: i64,
     /// Reversals.
     pub reversals: i64,
-    /// Amounts of leads and sales; an integer that may exceed 64 bits, as text.
-    pub gross: String,
-    /// Amounts of follow-ons, 0 or less; likewise.
-    pub negative: String,
-    /// Estimated commissions less clawbacks; likewise.
-    pub reward: String,
+    /// By currency: amounts of leads and sales, and of follow-ons, 0 or less.
+    pub revenue: BTreeMap<String, (i128, i128)>,
+    /// By currency of the reward: estimated commissions less clawbacks.
+    pub reward: BTreeMap<String, i128>,
 }
 
-impl Cell {
-    /// The latest click, comparable, and its label.
-    #[must_use]
-    pub fn latest(&self) -> Option<(&str, &str)> {
-        self.latest.as_deref().and_then(|text| text.split_at_checked(36))
-    }
+/// A group that is shown.
+#[derive(Debug)]
+pub struct Shown {
+    /// Its key.
+    pub key: String,
+    /// The name at its latest click, else what names it by itself; nothing where there is no value.
+    pub label: Option<String>,
+    /// Its sums.
+    pub sums: Sums,
 }
 
-const SUMS: &str = "sum(leads)::bigint as leads, sum(sales)::bigint as sales, sum(refunds)::bigint as refunds, \
-                    sum(cancellations)::bigint as cancellations, sum(reversals)::bigint as reversals, \
-                    sum(gross)::text as gross, sum(negative)::text as negative, sum(reward)::text as reward";
+/// Conversions by group.
+#[derive(Debug)]
+pub struct Grouped {
+    /// All partner-attributed conversions in scope, each once.
+    pub totals: Sums,
+    /// Most sales first, then most leads.
+    pub groups: Vec<Shown>,
+    /// The sum of the groups over the limit.
+    pub other: Option<Sums>,
+}
 
-/// Sums the partner-attributed conversions in scope by group; greatest number of sales first, then of leads.
+/// Sums the partner-attributed conversions in scope by group.
 ///
 /// # Errors
 /// The database's.
@@ -149,43 +154,14 @@ pub async fn grouped(
     scope: &Scope,
     group: Group,
     bots: Bots,
-    limit: i64,
-) -> sqlx::Result<Vec<Cell>> {
-    let mut sql = base(scope, group, bots);
-    sql.push(
-        ", ranked as (
-           select key, row_number() over (order by sum(sales) desc, sum(leads) desc, key collate \"C\") as rank
-           from groups group by key order by rank limit ",
-    );
-    sql.push_bind(limit);
-    sql.push(format_args!(
-        ") select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
-         from base group by currency, reward_currency
-         union all select 1::smallint, rank, key, "
-    ));
-    // A tag adds its partners up. All other groups are summed already.
-    if group == Group::Tag {
-        sql.push(format_args!(
-            "max(latest), currency, reward_currency, {SUMS} from groups join ranked using (key)
-             group by rank, key, currency, reward_currency"
-        ));
-    } else {
-        sql.push(
-            "latest, currency, reward_currency, leads, sales, refunds, cancellations, reversals, gross::text,
-             negative::text, reward::text from groups join ranked using (key)",
-        );
-    }
-    sql.push(format_args!(
-        " union all
-         select 2::smallint, null, null, null, currency, reward_currency, {SUMS}
-         from groups left join ranked using (key) where rank is null group by currency, reward_currency
-         order by part, rank"
-    ));
-    sql.build_query_as::<Cell>().fetch_all(db).await
+    limit: usize,
+) -> sqlx::Result<Grouped> {
+    let cells = cells::read(db, scope, group, bots).await?;
+    reckon(move || cells.top(limit)).await
 }
 
 /// Sums the partner-attributed conversions in scope, in total and for some keys of a group; keys without any are left
-/// out.
+/// out, and the others are in no order.
 ///
 /// # Errors
 /// The database's.
@@ -194,18 +170,10 @@ pub async fn of_keys(
     scope: &Scope,
     group: Group,
     bots: Bots,
-    keys: &[String],
-) -> sqlx::Result<Vec<Cell>> {
-    let mut sql = base(scope, group, bots);
-    sql.push(format_args!(
-        " select 0::smallint as part, null::bigint as rank, null as key, null as latest, currency, reward_currency, {SUMS}
-          from base group by currency, reward_currency
-          union all
-          select 1::smallint, null, key, max(latest), currency, reward_currency, {SUMS} from groups where key = any("
-    ));
-    sql.push_bind(keys);
-    sql.push(") group by key, currency, reward_currency");
-    sql.build_query_as::<Cell>().fetch_all(db).await
+    keys: Vec<String>,
+) -> sqlx::Result<Grouped> {
+    let cells = cells::read(db, scope, group, bots).await?;
+    reckon(move || cells.of_keys(&keys)).await
 }
 
 /// Conversions in scope that no partner is credited with: finally, and so far. Rows without a partner match no

@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{Scope, clicks::Group};
+use super::Scope;
 
 /// A statement being written.
 pub(super) type Sql = QueryBuilder<Postgres>;
@@ -47,42 +47,4 @@ pub(super) fn push_key(sql: &mut Sql, scope: &Scope) {
 pub(super) fn push_tagged(sql: &mut Sql, scope: &Scope, column: &str, id: &str, tag: String) {
     sql.push(format_args!(" and {column} in (select {id} from partners where workspace_id = "));
     sql.push_bind(scope.workspace).push(" and tags @> array[").push_bind(tag).push("])");
-}
-
-/// The start of the span that holds `at`: an instant for hours (an hour may come twice in a day), a local time for
-/// the others.
-pub(super) fn push_span(sql: &mut Sql, scope: &Scope, group: Group, at: &str) {
-    match group {
-        Group::Hour => {
-            sql.push(format_args!("date_trunc('hour', {at}, ")).push_bind(scope.tz.name()).push(")");
-        }
-        _ => {
-            sql.push(format_args!("date_trunc('{group}', {at} at time zone ")).push_bind(scope.tz.name()).push(")");
-        }
-    }
-}
-
-/// `raw` as the key that the report shows.
-pub(super) fn push_span_text(sql: &mut Sql, group: Option<Group>) {
-    sql.push(match group {
-        Some(Group::Hour) => "to_char(raw at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
-        Some(Group::Day | Group::Week) => "to_char(raw, 'YYYY-MM-DD')",
-        Some(Group::Month) => "to_char(raw, 'YYYY-MM')",
-        _ => "coalesce(raw::text, 'none')",
-    });
-}
-
-/// `raw` as people read it, where that differs from its key.
-pub(super) fn push_span_label(sql: &mut Sql, scope: &Scope, group: Option<Group>) {
-    match group {
-        Some(Group::Hour) => {
-            sql.push("to_char(raw at time zone ").push_bind(scope.tz.name()).push(", 'YYYY-MM-DD HH24:MI')");
-        }
-        Some(Group::Week) => {
-            sql.push("to_char(raw, 'IYYY-\"W\"IW')");
-        }
-        _ => {
-            sql.push("label");
-        }
-    }
 }

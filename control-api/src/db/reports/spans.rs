@@ -1,6 +1,8 @@
 //! How a range is cut into spans that the rollups hold: whole months inside it, whole days around them, quarter-hours at
 //! its ends.
 
+use std::collections::BTreeSet;
+
 use chrono::{Datelike as _, Days, Months, NaiveTime};
 use shared::Millis;
 
@@ -9,13 +11,13 @@ use crate::time::At;
 
 /// Buckets of one grain, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub struct Span {
     /// As the rollups call it.
-    pub(super) grain: &'static str,
+    pub grain: &'static str,
     /// The first bucket.
-    pub(super) from: At,
+    pub from: At,
     /// The first one after them.
-    pub(super) to: At,
+    pub to: At,
 }
 
 /// The spans of a range of whole quarter-hours, in their order.
@@ -62,6 +64,61 @@ pub(super) fn cut(from: At, to: At, grains: &[&'static str]) -> Vec<Span> {
     spans
 }
 
+/// How a span is read: from packs where there are any, the rest row by row.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Covered {
+    /// Spans that may be packed, in whole days or months.
+    pub(super) packable: Vec<Span>,
+    /// Spans that no pack can hold.
+    pub(super) rest: Vec<Span>,
+}
+
+/// Sorts spans by whether packs can hold them: of quarter-hours that are whole days.
+pub(super) fn packable(spans: &[Span]) -> Covered {
+    let mut covered = Covered::default();
+    for &span in spans {
+        if span.grain != "quarter" {
+            covered.packable.push(span);
+            continue;
+        }
+        let (first, last) = (day_from(span.from), day_before(span.to));
+        if first >= last {
+            covered.rest.push(span);
+            continue;
+        }
+        let ends = [Span { to: first, ..span }, Span { from: last, ..span }];
+        covered.rest.extend(ends.into_iter().filter(|end| end.from < end.to));
+        covered.packable.push(Span { from: first, to: last, ..span });
+    }
+    covered
+}
+
+/// What of packable spans has no pack, in runs; `packed` are the first moments of the packs that there are.
+pub(super) fn unpacked(spans: &[Span], packed: &BTreeSet<(&str, At)>) -> Vec<Span> {
+    let mut missing: Vec<Span> = vec![];
+    for &span in spans {
+        let mut from = span.from;
+        while from < span.to {
+            let to = match span.grain {
+                "month" => month_from(At::from_millis(from.millis().plus(1))),
+                _ => At::from_millis(from.millis().plus(Millis::DAY)),
+            };
+            // A calendar's end.
+            if to <= from {
+                break;
+            }
+            if !packed.contains(&(span.grain, from)) {
+                match missing.last_mut() {
+                    Some(run) if run.grain == span.grain && run.to == from => run.to = to,
+                    _ => missing.push(Span { from, to, ..span }),
+                }
+            }
+            from = to;
+        }
+    }
+    missing
+}
+
 /// The first day at or after a moment.
 fn day_from(at: At) -> At {
     let before = day_before(at);
@@ -95,6 +152,37 @@ mod tests {
             format!("{grain} {}..{}", &from.to_string()[5..16], &to.to_string()[5..16])
         };
         spans.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn packs_hold_whole_days_and_months() {
+        let at = |text: &str| At::parse(text).unwrap();
+        let text = |spans: &[Span]| -> Vec<String> {
+            let text = |Span { grain, from, to }: &Span| {
+                format!("{grain} {}..{}", &from.to_string()[5..16], &to.to_string()[5..16])
+            };
+            spans.iter().map(text).collect()
+        };
+        let spans = cut(at("2026-01-30T22:15:00Z"), at("2026-04-03T01:00:00Z"), &["quarter", "day", "month"]);
+        let covered = packable(&spans);
+        assert_eq!(text(&covered.rest), ["quarter 01-30T22:15..01-31T00:00", "quarter 04-03T00:00..04-03T01:00"]);
+        let packed = [("day", at("2026-04-01T00:00:00Z")), ("month", at("2026-02-01T00:00:00Z"))].into();
+        assert_eq!(
+            text(&unpacked(&covered.packable, &packed)),
+            ["day 01-31T00:00..02-01T00:00", "month 03-01T00:00..04-01T00:00", "day 04-02T00:00..04-03T00:00"]
+        );
+        assert_eq!(text(&unpacked(&covered.packable, &BTreeSet::new())).len(), 3, "runs");
+
+        let covered = packable(&cut(at("2026-01-30T22:15:00Z"), at("2026-02-03T01:00:00Z"), &["quarter"]));
+        assert_eq!(text(&covered.packable), ["quarter 01-31T00:00..02-03T00:00"]);
+        assert_eq!(covered.rest.len(), 2);
+        let packed = [("quarter", at("2026-02-01T00:00:00Z"))].into();
+        assert_eq!(
+            text(&unpacked(&covered.packable, &packed)),
+            ["quarter 01-31T00:00..02-01T00:00", "quarter 02-02T00:00..02-03T00:00"]
+        );
+        let short = cut(at("2026-01-30T22:15:00Z"), at("2026-01-31T23:45:00Z"), &["quarter"]);
+        assert_eq!(packable(&short), Covered { packable: vec![], rest: short.clone() });
     }
 
     #[test]

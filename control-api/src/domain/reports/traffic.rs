@@ -8,7 +8,7 @@ use super::{
     Compare, Filters, Range, View,
     compare::{Step, change},
     hints::{self, Hint, TrafficFacts},
-    public_key, ratio, refused, settle, snapshot,
+    public_key, ratio, refused, settle, shown, snapshot,
 };
 use crate::{
     app::App,
@@ -177,14 +177,14 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     settle(app, scope.as_of).await?;
     let mut db = snapshot(app).await?;
     reports::read_by_page(&mut *db, true).await.map_err(refused)?;
-    let grouped = reports::clicks::grouped(&mut db, scope, group, bots, limit).await.map_err(refused)?;
+    let grouped = reports::clicks::grouped(&mut db, scope, group, bots, shown(limit)).await.map_err(refused)?;
     let before = match compare {
         Some(Compare::Previous) => {
             let step = Step::of(scope);
             let keys: Vec<String> =
                 grouped.groups.iter().filter_map(|(key, ..)| step.key(Some(group), key, scope.tz)).collect();
             let scope = step.before(scope);
-            let found = reports::clicks::of_keys(&mut db, &scope, group, &keys).await.map_err(refused)?;
+            let found = reports::clicks::of_keys(&mut db, &scope, group, keys).await.map_err(refused)?;
             let by_key = found.groups.into_iter().map(|(key, _, counts)| (key, counts)).collect();
             Some(Before { step, scope, totals: found.totals, by_key })
         }

@@ -1,36 +1,48 @@
-//! The cells that reports of conversions are made of: sums under keys, by currency.
+//! Reads the cells that reports of conversions are made of: sums under keys, by currency.
 //!
-//! The rollups hold months of every dimension, and of all conversions together also days and quarter-hours. What of a range
-//! is none of these is summed one by one: at most the two months at its ends.
+//! The rollups hold months of every dimension, and of all conversions together also days and quarter-hours; packs hold
+//! these and days of every dimension. What of a range is none of these is summed one by one: the hours at its ends, and
+//! days that are not packed yet.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
 
 use super::{
     super::{
-        Bots, Scope,
-        fragments::{Sql, push_filter, push_key, push_span, push_span_label, push_span_text},
-        spans::{Span, cut, grains, has_whole_quarters},
+        Bots, Filter, Scope,
+        fragments::{Sql, push_filter, push_key},
+        keys::Tags,
+        spans::{Covered, Span, cut, grains, has_whole_quarters, packable, unpacked},
     },
     Group,
+    sums::{Cells, Row},
 };
-use crate::time::At;
+use crate::{
+    db::packs::{self, Facts},
+    time::At,
+};
 
 /// Where a range is summed from.
+#[derive(Default)]
 struct Plan {
     /// The dimension of the rollups that holds filter and group.
     dimension: &'static str,
-    /// What is read from rollups, and of what is not folded yet. One behind the other, without a gap.
-    spans: Vec<Span>,
-    /// What is summed one by one.
-    rest: Vec<(At, At)>,
+    /// What may be packed.
+    packable: Vec<Span>,
+    /// What is read from rollups.
+    rows: Vec<Span>,
 }
 
 impl Plan {
-    fn of(scope: &Scope, group: Option<Group>) -> Self {
-        let whole = Self { dimension: "all", spans: vec![], rest: vec![(scope.from, scope.to)] };
+    /// `None`: everything is summed one by one.
+    fn of(scope: &Scope, group: Option<Group>) -> Option<Self> {
         if scope.as_of.is_some() {
-            return whole;
+            return None;
         }
-        let Some(dimension) = scope.filter.dimension_with(group.and_then(Group::dimension)) else { return whole };
+        let dimension = scope.filter.dimension_with(group.and_then(Group::dimension))?;
         let span_of_time = group.and_then(Group::of_clicks).filter(|group| group.is_time());
+        let plain = scope.filter == Filter::default();
         let held: &[&'static str] = match (dimension, span_of_time) {
             ("all", span) => {
                 let finest = usize::from(!has_whole_quarters(scope));
@@ -38,105 +50,127 @@ impl Plan {
             }
             // Months of another zone are no months of the rollups.
             (_, Some(_)) => &[],
+            (_, None) if plain => &["day", "month"],
             (_, None) => &["month"],
         };
         let spans = cut(scope.from, scope.to, held);
-        let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return whole };
-        let ends = [(scope.from, first.from), (last.to, scope.to)];
-        let rest = ends.into_iter().filter(|(from, to)| from < to).collect();
-        Self { dimension, spans, rest }
-    }
-
-    /// The range that the rollups hold.
-    fn held(&self) -> Option<(At, At)> {
-        Some((self.spans.first()?.from, self.spans.last()?.to))
-    }
-}
-
-/// The columns that a cell has behind its key.
-const SUMS: &str = "leads, sales, refunds, cancellations, reversals, gross, negative, reward";
-
-/// The same, added up.
-const ADDED: &str = "add_up(leads) as leads, add_up(sales) as sales, add_up(refunds) as refunds, \
-                     add_up(cancellations) as cancellations, add_up(reversals) as reversals, sum(gross) as gross, \
-                     sum(negative) as negative, sum(reward) as reward";
-
-/// Writes `with counted, base, groups`: `base` has each conversion once, in a row per key and its currencies; `groups` has
-/// what the report shows. `latest` is the id of the latest click with the label that it carried behind it.
-pub(super) fn base(scope: &Scope, group: Group, bots: Bots) -> Sql {
-    let plan = Plan::of(scope, Some(group));
-    let span = group.of_clicks();
-    let mut sql = Sql::new("with counted as (");
-    push_rollups(&mut sql, scope, group, bots, &plan);
-    let mut between = if plan.spans.is_empty() { "" } else { " union all " };
-    if let Some(range) = plan.held() {
-        sql.push(between);
-        push_facts(&mut sql, scope, group, bots, range, Table::Deltas);
-    }
-    for range in &plan.rest {
-        sql.push(between);
-        push_facts(&mut sql, scope, group, bots, *range, Table::Facts);
-        between = " union all ";
-    }
-    // Added up first, written out after that: a year has far more cells than keys.
-    sql.push("), base as materialized (select ");
-    push_span_text(&mut sql, span);
-    sql.push(" as key, ");
-    if span.is_some_and(|span| span.is_time()) {
-        sql.push("repeat('0', 36) || coalesce(");
-        push_span_label(&mut sql, scope, span);
-        sql.push(", '')");
-    } else {
-        sql.push("coalesce(named, repeat('0', 36))");
-    }
-    sql.push(format_args!(
-        " collate \"C\" as latest, currency, reward_currency, {SUMS}
-         from (select raw, max(named collate \"C\") as named, null::text as label, currency, reward_currency, {ADDED}
-               from counted group by raw, currency, reward_currency) cells), groups as ("
-    ));
-    if group == Group::Tag {
-        sql.push(format_args!(
-            "select tag as key, repeat('0', 36) || tag as latest, currency, reward_currency, {SUMS}
-             from base left join partners p on p.id::text = base.key and p.workspace_id = "
-        ));
-        sql.push_bind(scope.workspace);
-        sql.push(" cross join lateral unnest(case when cardinality(p.tags) > 0 then p.tags else '{none}' end) as tag)");
-    } else {
-        sql.push("select * from base)");
-    }
-    sql
-}
-
-/// Cells read from the rollups.
-fn push_rollups(sql: &mut Sql, scope: &Scope, group: Group, bots: Bots, plan: &Plan) {
-    let time = group.of_clicks().filter(|group| group.is_time());
-    let mut between = "";
-    for span in &plan.spans {
-        sql.push(between).push("select ");
-        match time {
-            Some(time) => {
-                push_span(sql, scope, time, "bucket");
-                sql.push(" as raw, null::text as named");
-            }
-            None if group.has_labels() => {
-                sql.push("key as raw, label_click_id::text || coalesce(label, '') as named");
-            }
-            None => {
-                sql.push("key as raw, null::text as named");
-            }
+        if !plain {
+            return Some(Self { dimension, packable: vec![], rows: spans });
         }
-        sql.push(format_args!(
-            ", nullif(currency, '') as currency, nullif(reward_currency, '') as reward_currency, {SUMS}"
-        ));
-        push_buckets(sql, scope, bots, plan.dimension, *span);
-        // Where all are credited to nobody there is nothing to show.
-        sql.push(" and leads + sales + refunds + cancellations + reversals > 0");
-        between = " union all ";
+        // Of all conversions together, days and months are few rows.
+        let is_packed = |span: &Span| (span.grain == "quarter") == (dimension == "all");
+        let (packed, mut rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(is_packed);
+        let Covered { packable, rest } = packable(&packed);
+        rows.extend(rest);
+        Some(Self { dimension, packable, rows })
     }
+
+    /// Takes up spans that turned out not to be packed, where the rollups have them.
+    fn unpack(&mut self, spans: Vec<Span>) {
+        let has_days = self.dimension == "all";
+        self.rows.extend(spans.into_iter().filter(|span| has_days || span.grain == "month"));
+    }
+}
+
+/// What of a range none of some spans covers.
+fn between(from: At, to: At, spans: &[Span]) -> Vec<(At, At)> {
+    let mut spans: Vec<(At, At)> = spans.iter().map(|span| (span.from, span.to)).collect();
+    spans.sort_unstable();
+    let mut ranges = vec![];
+    let mut reached = from;
+    for (from, to) in spans.into_iter().chain([(to, to)]) {
+        if reached < from {
+            ranges.push((reached, from));
+        }
+        reached = reached.max(to);
+    }
+    ranges
+}
+
+/// Reads each partner-attributed conversion in scope once.
+pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Group, bots: Bots) -> sqlx::Result<Cells> {
+    let mut cells = Cells { group: group.of_clicks(), tz: scope.tz, bots, ..Cells::default() };
+    if group == Group::Tag {
+        cells.tags = Some(Tags::read(&mut *db, scope.workspace).await?);
+    }
+    let mut held = vec![];
+    let mut sql = Sql::new("");
+    let mut union = "";
+    if let Some(mut plan) = Plan::of(scope, Some(group)) {
+        cells.packs =
+            packs::read(&mut *db, scope.workspace.uuid(), Facts::Conversions, plan.dimension, &plan.packable).await?;
+        let packed: BTreeSet<_> = cells.packs.iter().map(|pack| (&*pack.grain, pack.bucket)).collect();
+        let missing = unpacked(&plan.packable, &packed);
+        held = plan.packable.iter().flat_map(|span| outside(*span, &missing)).collect();
+        plan.unpack(missing);
+        for span in &plan.rows {
+            sql.push(union);
+            push_rollups(&mut sql, scope, group, bots, plan.dimension, *span);
+            union = " union all ";
+        }
+        held.extend(plan.rows);
+        // What is held knows nothing of what isn't folded yet.
+        for (from, to) in runs(&held) {
+            sql.push(union);
+            push_facts(&mut sql, scope, group, bots, (from, to), Table::Deltas);
+            union = " union all ";
+        }
+    }
+    for range in between(scope.from, scope.to, &held) {
+        sql.push(union);
+        push_facts(&mut sql, scope, group, bots, range, Table::Facts);
+        union = " union all ";
+    }
+    if !union.is_empty() {
+        cells.rows = sql.build_query_as::<Row>().fetch_all(db).await?;
+    }
+    Ok(cells)
+}
+
+/// What of a span lies outside of some others.
+fn outside(span: Span, others: &[Span]) -> Vec<Span> {
+    let inside: Vec<Span> =
+        others.iter().copied().filter(|other| span.from <= other.from && other.to <= span.to).collect();
+    between(span.from, span.to, &inside).into_iter().map(|(from, to)| Span { from, to, ..span }).collect()
+}
+
+/// Spans as ranges, those that touch in one.
+fn runs(spans: &[Span]) -> Vec<(At, At)> {
+    let mut spans: Vec<(At, At)> = spans.iter().map(|span| (span.from, span.to)).collect();
+    spans.sort_unstable();
+    let mut runs: Vec<(At, At)> = vec![];
+    for (from, to) in spans {
+        match runs.last_mut() {
+            Some(run) if run.1 == from => run.1 = to,
+            _ => runs.push((from, to)),
+        }
+    }
+    runs
+}
+
+/// The columns that a cell has behind what it is of, added up.
+const SUMS: &str = "sum(leads)::bigint as leads, sum(sales)::bigint as sales, sum(refunds)::bigint as refunds, \
+                    sum(cancellations)::bigint as cancellations, sum(reversals)::bigint as reversals, \
+                    sum(gross)::text as gross, sum(negative)::text as negative, sum(reward)::text as reward";
+
+/// Cells read from the rollups: by bucket where time matters, else by key.
+fn push_rollups(sql: &mut Sql, scope: &Scope, group: Group, bots: Bots, dimension: &str, span: Span) {
+    let by_time = group.is_time();
+    sql.push("select ").push(if by_time { "bucket as at, null as key" } else { "null::timestamptz as at, key" });
+    sql.push(if group.has_labels() {
+        ", max((label_click_id::text || coalesce(label, '')) collate \"C\") as latest"
+    } else {
+        ", null::text as latest"
+    });
+    sql.push(format_args!(", currency, reward_currency, {SUMS}"));
+    push_buckets(sql, scope, bots, dimension, span);
+    // Where all are credited to nobody there is nothing to show.
+    sql.push(" and leads + sales + refunds + cancellations + reversals > 0 group by ");
+    sql.push(if by_time { "bucket" } else { "key" }).push(", currency, reward_currency");
 }
 
 /// The rows of one dimension that make up a span.
-fn push_buckets(sql: &mut Sql, scope: &Scope, bots: Bots, dimension: &'static str, span: Span) {
+fn push_buckets(sql: &mut Sql, scope: &Scope, bots: Bots, dimension: &str, span: Span) {
     sql.push(" from conversion_rollups where workspace_id = ").push_bind(scope.workspace);
     sql.push(format_args!(" and dimension = '{dimension}' and grain = '{}' and bucket >= ", span.grain));
     sql.push_bind(span.from.0).push(" and bucket < ").push_bind(span.to.0);
@@ -169,30 +203,29 @@ impl Table {
 
 /// Cells summed from single conversions.
 fn push_facts(sql: &mut Sql, scope: &Scope, group: Group, bots: Bots, range: (At, At), table: Table) {
-    let (raw, label) = group.raw_and_label();
-    let named =
-        if group.has_labels() { format!("click_id::text || coalesce({label}, '')") } else { "null::text".to_owned() };
-    sql.push(
-        "select raw, max(named collate \"C\") as named, currency, reward_currency,
+    let (key, label) = group.key_and_label();
+    let at = match group.is_time() {
+        true => "date_bin('15 minutes', occurred_at, timestamptz '2000-01-01 00:00:00Z')",
+        false => "null::timestamptz",
+    };
+    let latest = match group.has_labels() {
+        true => format!("max((click_id::text || coalesce({label}, '')) collate \"C\")"),
+        false => "null::text".to_owned(),
+    };
+    sql.push(format_args!(
+        "select {at} as at, {key} as key, {latest} as latest, coalesce(amount_currency, '') as currency,
+           coalesce(reward_currency, '') as reward_currency,
            count(*) filter (where type = 'lead') as leads, count(*) filter (where type = 'sale') as sales,
            count(*) filter (where type = 'refund') as refunds,
            count(*) filter (where type = 'cancellation') as cancellations,
            count(*) filter (where type = 'reversal') as reversals,
-           coalesce(sum(gross), 0) as gross, -coalesce(sum(negative), 0) as negative, coalesce(sum(reward), 0) as reward
-         from (select ",
-    );
-    match group.of_clicks() {
-        Some(span) if span.is_time() => push_span(sql, scope, span, "occurred_at"),
-        _ => {
-            sql.push(raw);
-        }
-    }
-    sql.push(format_args!(
-        " as raw, {named} as named, type, amount_currency as currency, reward_currency, gross, negative, reward from {}",
+           coalesce(sum(gross), 0)::text as gross, (-coalesce(sum(negative), 0))::text as negative,
+           coalesce(sum(reward), 0)::text as reward
+         from {}",
         table.from()
     ));
     push_where(sql, scope, bots, range, table);
-    sql.push(" and status = 'attributed') matched group by raw, currency, reward_currency");
+    sql.push(" and status = 'attributed' group by 1, 2, 4, 5");
 }
 
 /// The conversions of a range that were final, as far as they were known at `as_of`.
@@ -220,14 +253,17 @@ pub(super) fn push_bots(sql: &mut Sql, bots: Bots) {
 
 /// Writes the number of conversions that are credited to nobody, finally.
 pub(super) fn push_unattributed(sql: &mut Sql, scope: &Scope, bots: Bots) {
-    let plan = Plan::of(scope, None);
+    let plan = Plan::of(scope, None).unwrap_or_default();
+    // Without a group, what may be packed are quarter-hours, which the rollups have too.
+    let held: Vec<Span> = plan.rows.into_iter().chain(plan.packable).collect();
     sql.push("select coalesce(sum(n), 0)::bigint from (select 0::bigint as n");
-    for span in &plan.spans {
+    for span in &held {
         sql.push(" union all select sum(unattributed)::bigint");
         push_buckets(sql, scope, bots, plan.dimension, *span);
     }
-    let held = plan.held().map(|range| (range, Table::Deltas));
-    for (range, table) in held.into_iter().chain(plan.rest.iter().map(|range| (*range, Table::Facts))) {
+    let deltas = runs(&held).into_iter().map(|range| (range, Table::Deltas));
+    let facts = between(scope.from, scope.to, &held).into_iter().map(|range| (range, Table::Facts));
+    for (range, table) in deltas.chain(facts) {
         sql.push(format_args!(" union all select count(*) from {}", table.from()));
         push_where(sql, scope, bots, range, table);
         sql.push(" and status = 'unattributed'");
@@ -241,7 +277,7 @@ mod tests {
     use crate::db::reports::Filter;
 
     #[test]
-    fn whole_months_come_from_rollups_and_their_ends_from_facts() {
+    fn days_and_months_are_held_and_the_rest_is_summed_one_by_one() {
         let at = |text: &str| At::parse(text).unwrap();
         let year = Scope {
             workspace: shared::Id::from_uuid(uuid::Uuid::nil()),
@@ -251,26 +287,40 @@ mod tests {
             as_of: None,
             filter: Filter::default(),
         };
-        let months = (at("2025-04-01T00:00:00Z"), at("2026-03-01T00:00:00Z"));
-        let plan = Plan::of(&year, Some(Group::Partner));
-        assert_eq!((plan.dimension, plan.held()), ("partner", Some(months)));
-        assert_eq!(plan.rest, [(year.from, months.0), (months.1, year.to)]);
-        // Of all of them, days too.
-        let plan = Plan::of(&year, Some(Group::Month));
-        assert_eq!((plan.held(), plan.rest.len()), (Some((year.from, year.to)), 0));
+        let told = |scope: &Scope, group: Group| {
+            let Plan { packable, rows, .. } = Plan::of(scope, Some(group))?;
+            let text = |spans: &[Span]| -> Vec<String> {
+                let date = |at: At| at.to_string()[..10].to_owned();
+                spans.iter().map(|span| format!("{} {}..{}", span.grain, date(span.from), date(span.to))).collect()
+            };
+            let held: Vec<Span> = packable.iter().chain(&rows).copied().collect();
+            let rest: Vec<String> =
+                between(scope.from, scope.to, &held).iter().map(|(from, to)| format!("{from}..{to}")).collect();
+            Some((text(&packable).join(", "), text(&rows).join(", "), rest.join(", ")))
+        };
+        let is = |packable: &str, rows: &str, rest: &str| Some((packable.into(), rows.into(), rest.into()));
+        let whole = "day 2025-03-10..2025-04-01, month 2025-04-01..2026-03-01, day 2026-03-01..2026-03-10";
+        assert_eq!(told(&year, Group::Partner), is(whole, "", ""));
+        // Of all conversions together, days and months are few rows.
+        assert_eq!(told(&year, Group::Month), is("", whole, ""));
         let filter = Filter { country: Some("DE".into()), ..Filter::default() };
         let filtered = Scope { filter, ..year };
-        assert_eq!(Plan::of(&filtered, Some(Group::Country)).held(), Some(months));
-        assert_eq!(Plan::of(&filtered, Some(Group::Day)).held(), None);
-        assert_eq!(Plan::of(&filtered, Some(Group::Partner)).held(), None);
+        let ends =
+            "2025-03-10T00:00:00.000Z..2025-04-01T00:00:00.000Z, 2026-03-01T00:00:00.000Z..2026-03-10T00:00:00.000Z";
+        assert_eq!(told(&filtered, Group::Country), is("", "month 2025-04-01..2026-03-01", ends));
+        let all = "2025-03-10T00:00:00.000Z..2026-03-10T00:00:00.000Z";
+        assert_eq!(told(&filtered, Group::Day), is("", "", all));
+        assert_eq!(told(&filtered, Group::Partner), None);
         let past = Scope { as_of: Some(year.to), ..year.clone() };
-        assert_eq!(Plan::of(&past, Some(Group::Partner)).held(), None);
+        assert_eq!(told(&past, Group::Partner), None);
         // Days of another zone are made of quarter-hours, and only whole ones can make them.
         let berlin = Scope { tz: chrono_tz::Europe::Berlin, ..year.clone() };
-        assert_eq!(Plan::of(&berlin, Some(Group::Day)).held(), Some((year.from, year.to)));
+        assert_eq!(told(&berlin, Group::Day), is("quarter 2025-03-10..2026-03-10", "", ""));
         let uneven = Scope { from: at("2025-03-10T00:00:01Z"), ..berlin };
-        assert_eq!(Plan::of(&uneven, Some(Group::Day)).held(), None);
+        assert_eq!(told(&uneven, Group::Day), is("", "", "2025-03-10T00:00:01.000Z..2026-03-10T00:00:00.000Z"));
         let uneven = Scope { from: uneven.from, ..year };
-        assert_eq!(Plan::of(&uneven, Some(Group::Day)).rest, [(uneven.from, at("2025-03-11T00:00:00Z"))]);
+        let first = "2025-03-10T00:00:01.000Z..2025-03-11T00:00:00.000Z";
+        assert_eq!(told(&uneven, Group::Day).unwrap().2, first);
+        assert_eq!(told(&uneven, Group::Link).unwrap().2, first);
     }
 }

@@ -1,0 +1,214 @@
+//! Adds cells of clicks up under what the report shows. Pure.
+
+use std::cmp::Reverse;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use hashbrown::HashMap;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        Bots,
+        calendar::{Calendar, quarter},
+        keys::{Tags, Under, keep_first},
+    },
+    Counts, Group,
+};
+use crate::db::packs::{self, Pack, format};
+
+/// Everything that a report counts, as it was read.
+#[derive(Default)]
+pub(super) struct Cells {
+    pub(super) group: Option<Group>,
+    pub(super) tz: Tz,
+    /// For groups by tag.
+    pub(super) tags: Option<Tags>,
+    pub(super) packs: Vec<Pack>,
+    pub(super) rows: Vec<Row>,
+    pub(super) singles: Vec<Single>,
+}
+
+/// Rows of the rollups: of one bucket, or of one key.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Row {
+    pub(super) grain: String,
+    /// The latest, where there are several.
+    pub(super) bucket: DateTime<Utc>,
+    /// Nothing where only their time matters.
+    pub(super) key: Option<String>,
+    #[sqlx(flatten)]
+    pub(super) counts: Counts,
+}
+
+/// Single clicks, counted by the database.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Single {
+    /// The quarter-hour, where their time matters.
+    pub(super) at: Option<DateTime<Utc>>,
+    pub(super) key: Option<String>,
+    pub(super) label: Option<String>,
+    /// The latest of them.
+    pub(super) click: Uuid,
+    #[sqlx(flatten)]
+    pub(super) counts: Counts,
+}
+
+/// What was added up under one key.
+#[derive(Default, Clone, Copy)]
+struct Sum<'a> {
+    counts: Counts,
+    /// The latest bucket of the rollups, and its grain.
+    last: Option<(DateTime<Utc>, &'a str)>,
+    /// What holds the latest of the single clicks.
+    single: Option<&'a Single>,
+}
+
+/// A group that is shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) key: String,
+    pub(super) counts: Counts,
+    /// The name that its latest single click had, else what names it by itself.
+    pub(super) label: Option<String>,
+    /// That click.
+    pub(super) click: Option<Uuid>,
+    /// The latest bucket of the rollups that counts, and its grain.
+    pub(super) last: Option<(DateTime<Utc>, String)>,
+}
+
+/// The greatest groups, and the rest.
+#[derive(Debug, Default)]
+pub(super) struct Top {
+    pub(super) totals: Counts,
+    pub(super) groups: Vec<Shown>,
+    pub(super) other: Option<Counts>,
+}
+
+impl Cells {
+    /// All of them, each once.
+    pub(super) fn totals(&self) -> sqlx::Result<Counts> {
+        let mut totals = Counts::default();
+        for sum in self.sums(&mut None)?.into_values() {
+            totals.add(sum.counts);
+        }
+        Ok(totals)
+    }
+
+    /// The groups that `bots` selects most of.
+    pub(super) fn top(&self, bots: Bots, limit: usize) -> sqlx::Result<Top> {
+        self.shown(|groups| {
+            let selected = |sum: &Sum<'_>| Reverse(sum.counts.selected(bots));
+            let order = |a: &(Under<'_>, Sum<'_>), b: &(Under<'_>, Sum<'_>)| {
+                selected(&a.1).cmp(&selected(&b.1)).then_with(|| a.0.cmp(&b.0))
+            };
+            keep_first(groups, limit, order)
+        })
+    }
+
+    /// Some groups by their keys; those without clicks are left out.
+    pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Top> {
+        let calendar = Calendar::of(self.group, self.tz);
+        self.shown(|groups| {
+            groups.retain(|(under, _)| keys.contains(&under.text(calendar.as_ref())));
+            vec![]
+        })
+    }
+
+    /// Adds up, lets `choose` leave of the groups what is shown, and answers that and the sum of the rest.
+    fn shown<'a>(
+        &'a self,
+        choose: impl FnOnce(&mut Vec<(Under<'a>, Sum<'a>)>) -> Vec<(Under<'a>, Sum<'a>)>,
+    ) -> sqlx::Result<Top> {
+        let mut calendar = Calendar::of(self.group, self.tz);
+        let sums = self.sums(&mut calendar)?;
+        let mut top = Top::default();
+        for sum in sums.values() {
+            top.totals.add(sum.counts);
+        }
+        let mut groups: Vec<_> = match &self.tags {
+            Some(tags) => tagged(&sums, tags).into_iter().collect(),
+            None => sums.into_iter().collect(),
+        };
+        for (_, sum) in choose(&mut groups) {
+            top.other.get_or_insert_default().add(sum.counts);
+        }
+        top.groups = groups
+            .into_iter()
+            .map(|(under, sum)| Shown {
+                key: under.text(calendar.as_ref()),
+                counts: sum.counts,
+                label: sum
+                    .single
+                    .and_then(|single| single.label.clone())
+                    .filter(|label| !label.is_empty() && under != Under::NONE)
+                    .or_else(|| under.label(calendar.as_ref())),
+                click: sum.single.map(|single| single.click),
+                last: sum.last.map(|(bucket, grain)| (bucket, grain.to_owned())),
+            })
+            .collect();
+        Ok(top)
+    }
+
+    fn sums<'a>(&'a self, calendar: &mut Option<Calendar>) -> sqlx::Result<HashMap<Under<'a>, Sum<'a>>> {
+        let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
+        for Pack { grain, bucket, cells } in &self.packs {
+            for cell in packs::format::cells::<format::Clicks<'_>>(cells) {
+                let cell = cell?;
+                let under = match calendar {
+                    Some(calendar) => Under::Slot(calendar.slot(quarter(bucket.0, cell.quarter))),
+                    None => Under::Key(cell.key),
+                };
+                sums.entry(under).or_default().add(cell.into(), Some((bucket.0, grain)));
+            }
+        }
+        for row in &self.rows {
+            let under = match (&mut *calendar, &row.key) {
+                (Some(calendar), _) => Under::Slot(calendar.slot(row.bucket)),
+                (None, Some(key)) => Under::key(key),
+                (None, None) => Under::NONE,
+            };
+            sums.entry(under).or_default().add(row.counts, Some((row.bucket, &row.grain)));
+        }
+        for single in &self.singles {
+            let under = match (&mut *calendar, single.at, &single.key) {
+                (Some(calendar), Some(at), _) => Under::Slot(calendar.slot(at)),
+                (_, _, Some(key)) => Under::key(key),
+                _ => Under::NONE,
+            };
+            let sum = sums.entry(under).or_default();
+            sum.add(single.counts, None);
+            if sum.single.is_none_or(|latest| latest.click < single.click) {
+                sum.single = Some(single);
+            }
+        }
+        Ok(sums)
+    }
+}
+
+impl<'a> Sum<'a> {
+    fn add(&mut self, counts: Counts, bucket: Option<(DateTime<Utc>, &'a str)>) {
+        self.counts.add(counts);
+        if self.last.map(|(last, _)| last) < bucket.map(|(bucket, _)| bucket) {
+            self.last = bucket;
+        }
+    }
+}
+
+/// Partners' clicks under the tags that they carry: each may have several, or none.
+fn tagged<'a>(partners: &HashMap<Under<'_>, Sum<'_>>, tags: &'a Tags) -> HashMap<Under<'a>, Sum<'a>> {
+    let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
+    for (&partner, sum) in partners {
+        for tag in tags.of(partner) {
+            sums.entry(tag).or_default().counts.add(sum.counts);
+        }
+    }
+    sums
+}
+
+impl From<format::Clicks<'_>> for Counts {
+    fn from(cell: format::Clicks<'_>) -> Self {
+        let format::Clicks { human_link, human_qr, bot_link, bot_qr, human_partner, .. } = cell;
+        Self { human_link, human_qr, bot_link, bot_qr, human_partner }
+    }
+}
