@@ -5,8 +5,9 @@
 create table rollup_packs (
     workspace_id uuid not null,
     facts text not null check (facts in ('clicks', 'conversions')),
-    -- `day` and `month`: one bucket. `quarter`: the quarter-hours of a day, of all clicks or conversions together.
-    grain text not null check (grain in ('quarter', 'day', 'month')),
+    -- `day` and `month`: one bucket. `week`: seven days from a Monday on, added up. `quarter`: the quarter-hours of a day, of
+    -- all clicks or conversions together.
+    grain text not null check (grain in ('quarter', 'day', 'week', 'month')),
     bucket timestamptz not null,
     dimension text not null,
     -- As `db/packs/format.rs` writes them.
@@ -17,11 +18,11 @@ create table rollup_packs (
 -- Ids don't compress, and reading should not have to try.
 alter table rollup_packs alter column cells set storage external;
 
--- Days and months whose packs are missing or have been taken away.
+-- Days, weeks and months whose packs are missing or have been taken away.
 create table rollup_packs_due (
     workspace_id uuid not null,
     facts text not null check (facts in ('clicks', 'conversions')),
-    grain text not null check (grain in ('day', 'month')),
+    grain text not null check (grain in ('day', 'week', 'month')),
     bucket timestamptz not null,
     -- Another one with each change: a pack is kept only if nothing changed while it was made.
     change uuid not null default gen_random_uuid(),
@@ -32,13 +33,19 @@ create table rollup_packs_due (
 -- the first one waits for that, and the second one sees it.
 create function rollups_changed(workspace uuid, of text, changed_grain text, changed_bucket timestamptz) returns void
     language plpgsql as $$
+declare
+    week timestamptz := date_trunc('week', changed_bucket, 'UTC');
 begin
     insert into rollup_packs_due (workspace_id, facts, grain, bucket)
-    values (workspace, of, changed_grain, changed_bucket)
+    select workspace, of, changed_grain, changed_bucket
+    union all
+    select workspace, of, 'week', week where changed_grain = 'day'
     on conflict (workspace_id, facts, grain, bucket) do update set change = default;
     delete from rollup_packs
-    where workspace_id = workspace and facts = of and bucket = changed_bucket
-        and (grain = changed_grain or (grain = 'quarter' and changed_grain = 'day'));
+    where workspace_id = workspace and facts = of
+        and case when changed_grain = 'day' then (grain in ('quarter', 'day') and bucket = changed_bucket)
+                or (grain = 'week' and bucket = week)
+            else grain = changed_grain and bucket = changed_bucket end;
 end $$;
 
 -- Whatever is counted counts in `all` too, and that is few rows: they tell of every fold, by whichever release.
@@ -59,8 +66,14 @@ create trigger rollups_changed after insert or update or delete on click_rollups
 create trigger rollups_changed after insert or update or delete on conversion_rollups_all
     for each row execute function note_changed_rollups('conversions');
 
+with changed as (
+    select workspace_id, 'clicks' as facts, grain, bucket from click_rollups
+    where dimension = 'all' and grain in ('day', 'month')
+    union
+    select workspace_id, 'conversions', grain, bucket from conversion_rollups
+    where dimension = 'all' and grain in ('day', 'month')
+)
 insert into rollup_packs_due (workspace_id, facts, grain, bucket)
-select workspace_id, 'clicks', grain, bucket from click_rollups where dimension = 'all' and grain in ('day', 'month')
+select * from changed
 union
-select workspace_id, 'conversions', grain, bucket from conversion_rollups
-where dimension = 'all' and grain in ('day', 'month');
+select workspace_id, facts, 'week', date_trunc('week', bucket, 'UTC') from changed where grain = 'day';

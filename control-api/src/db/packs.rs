@@ -19,7 +19,7 @@ use super::{
 };
 use crate::time::At;
 
-/// How long ago a day or month must have ended before it is packed: most of what is late has come by then.
+/// How long ago a day, week or month must have ended before it is packed: most of what is late has come by then.
 const REST: i64 = 15 * Millis::MINUTE;
 /// Only one instance looks for what is due at a time.
 const LOCK: i64 = 0x6e69_6d72_7061_636b;
@@ -34,14 +34,14 @@ shared::text_enum! {
     }
 }
 
-/// A bucket whose packs are made together: a day or a month of a workspace.
+/// A bucket whose packs are made together: a day, a week or a month of a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
     /// The workspace.
     pub workspace: Uuid,
     /// What is counted.
     pub facts: Facts,
-    /// `day` or `month`.
+    /// `day`, `week` or `month`.
     pub grain: String,
     /// Its first moment.
     pub start: At,
@@ -53,7 +53,7 @@ type Packs = BTreeMap<(String, String), Vec<u8>>;
 /// One that was read.
 #[derive(Debug)]
 pub struct Pack {
-    /// `quarter` (of which it holds a day), `day` or `month`.
+    /// `quarter` (of which it holds a day), `day`, `week` or `month`.
     pub grain: String,
     /// The first moment.
     pub bucket: At,
@@ -97,7 +97,7 @@ pub async fn read(
     Ok(packs)
 }
 
-/// Makes packs that are due of days and months that are over, of at most `limit` of them, and answers of how many; what
+/// Makes packs that are due of days, weeks and months that are over, of at most `limit` of them, and answers of how many; what
 /// changed meanwhile is left for another time. `None` while another instance makes some.
 ///
 /// # Errors
@@ -109,7 +109,8 @@ pub async fn make(db: &PgPool, now: At, limit: i64) -> sqlx::Result<Option<i64>>
         Bucket,
         r#"select workspace_id as workspace, facts as "facts: Facts", grain, bucket as "start: At"
         from rollup_packs_due
-        where bucket <= $1::timestamptz - case grain when 'day' then interval '1 day' else interval '1 month' end
+        where bucket <= $1::timestamptz - case grain
+            when 'day' then interval '1 day' when 'week' then interval '7 days' else interval '1 month' end
         order by bucket desc, grain, facts, workspace_id
         limit $2"#,
         At::from_millis(now.millis().plus(-REST)).0,
@@ -188,7 +189,7 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
                 sqlx::query_file!("src/db/packs/clicks.sql", bucket.workspace, bucket.grain, bucket.start.0).fetch(db);
             while let Some(row) = rows.try_next().await? {
                 packs.entry((row.dimension, row.grain)).or_default().push(&Clicks {
-                    quarter: quarter(row.quarter)?,
+                    part: part(row.part)?,
                     key: Key::of(&row.key),
                     human_link: row.human_link,
                     human_qr: row.human_qr,
@@ -204,7 +205,7 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
                     .fetch(db);
             while let Some(row) = rows.try_next().await? {
                 packs.entry((row.dimension, row.grain)).or_default().push(&Conversions {
-                    quarter: quarter(row.quarter)?,
+                    part: part(row.part)?,
                     key: Key::of(&row.key),
                     bot: row.bot,
                     currency: &row.currency,
@@ -226,7 +227,7 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
     Ok(packs.into_iter().map(|(key, writer)| (key, writer.finish())).collect())
 }
 
-fn quarter(number: i32) -> sqlx::Result<u8> {
+fn part(number: i32) -> sqlx::Result<u8> {
     u8::try_from(number).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 

@@ -10,6 +10,7 @@ pub mod conversions;
 mod fragments;
 pub mod hints;
 mod keys;
+mod ledger;
 mod spans;
 
 use chrono_tz::Tz;

@@ -11,7 +11,7 @@ const VERSION: u8 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Key<'a> {
     /// An id of a partner, program or link.
-    Id(#[serde(with = "uuid::serde::compact")] Uuid),
+    Id(Uuid),
     /// Everything else.
     Text(&'a str),
 }
@@ -41,8 +41,8 @@ impl std::fmt::Display for Key<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // Named like the columns of the rollups.
 pub struct Clicks<'a> {
-    /// The quarter-hour of the day; 0 where the bucket is a whole.
-    pub quarter: u8,
+    /// The quarter-hour of the day; of a week, the last day that counts; else 0.
+    pub part: u8,
     #[serde(borrow)]
     pub key: Key<'a>,
     pub human_link: i64,
@@ -56,15 +56,14 @@ pub struct Clicks<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // Named like the columns of the rollups.
 pub struct Conversions<'a> {
-    /// As for clicks.
-    pub quarter: u8,
+    /// The quarter-hour of the day; else 0.
+    pub part: u8,
     #[serde(borrow)]
     pub key: Key<'a>,
     pub bot: bool,
     pub currency: &'a str,
     pub reward_currency: &'a str,
     /// The latest click, and the name that the key had then; empty: none.
-    #[serde(with = "uuid::serde::compact")]
     pub click: Uuid,
     pub label: &'a str,
     pub leads: i64,
@@ -144,7 +143,7 @@ mod tests {
             let written: Vec<Conversions<'_>> = texts
                 .iter()
                 .map(|(text, id, bot, count, amount)| Conversions {
-                    quarter: id.to_be_bytes()[0],
+                    part: id.to_be_bytes()[0],
                     key: if *bot { Key::Id(Uuid::from_u128(*id)) } else { Key::Text(text) },
                     bot: *bot,
                     currency: text,

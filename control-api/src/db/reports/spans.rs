@@ -52,6 +52,7 @@ pub(super) fn cut(from: At, to: At, grains: &[&'static str]) -> Vec<Span> {
     }
     let (first, last) = match grain {
         "month" => (month_from(from), month_before(to)),
+        "week" => (week_from(from), week_before(to)),
         "day" => (day_from(from), day_before(to)),
         _ => (from, to),
     };
@@ -67,20 +68,16 @@ pub(super) fn cut(from: At, to: At, grains: &[&'static str]) -> Vec<Span> {
 /// How a span is read: from packs where there are any, the rest row by row.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Covered {
-    /// Spans that may be packed, in whole days or months.
+    /// Spans that may be packed, in whole days, weeks or months.
     pub(super) packable: Vec<Span>,
     /// Spans that no pack can hold.
     pub(super) rest: Vec<Span>,
 }
 
-/// Sorts spans by whether packs can hold them: of quarter-hours that are whole days.
-pub(super) fn packable(spans: &[Span]) -> Covered {
+/// Sorts spans of quarter-hours by whether packs can hold them: where they are whole days.
+pub(super) fn packable(quarters: &[Span]) -> Covered {
     let mut covered = Covered::default();
-    for &span in spans {
-        if span.grain != "quarter" {
-            covered.packable.push(span);
-            continue;
-        }
+    for &span in quarters {
         let (first, last) = (day_from(span.from), day_before(span.to));
         if first >= last {
             covered.rest.push(span);
@@ -93,7 +90,8 @@ pub(super) fn packable(spans: &[Span]) -> Covered {
     covered
 }
 
-/// What of packable spans has no pack, in runs; `packed` are the first moments of the packs that there are.
+/// What of packable spans has no pack, in runs; `packed` are the first moments of the packs that there are. The rollups have
+/// no weeks: what has no pack of those is days.
 pub(super) fn unpacked(spans: &[Span], packed: &BTreeSet<(&str, At)>) -> Vec<Span> {
     let mut missing: Vec<Span> = vec![];
     for &span in spans {
@@ -101,6 +99,7 @@ pub(super) fn unpacked(spans: &[Span], packed: &BTreeSet<(&str, At)>) -> Vec<Spa
         while from < span.to {
             let to = match span.grain {
                 "month" => month_from(At::from_millis(from.millis().plus(1))),
+                "week" => At::from_millis(from.millis().plus(7 * Millis::DAY)),
                 _ => At::from_millis(from.millis().plus(Millis::DAY)),
             };
             // A calendar's end.
@@ -108,9 +107,10 @@ pub(super) fn unpacked(spans: &[Span], packed: &BTreeSet<(&str, At)>) -> Vec<Spa
                 break;
             }
             if !packed.contains(&(span.grain, from)) {
+                let grain = if span.grain == "week" { "day" } else { span.grain };
                 match missing.last_mut() {
-                    Some(run) if run.grain == span.grain && run.to == from => run.to = to,
-                    _ => missing.push(Span { from, to, ..span }),
+                    Some(run) if run.grain == grain && run.to == from => run.to = to,
+                    _ => missing.push(Span { grain, from, to }),
                 }
             }
             from = to;
@@ -128,6 +128,18 @@ fn day_from(at: At) -> At {
 /// The last day that began at or before a moment.
 fn day_before(at: At) -> At {
     At(at.0.date_naive().and_time(NaiveTime::MIN).and_utc())
+}
+
+/// The first Monday at or after a moment.
+fn week_from(at: At) -> At {
+    let before = week_before(at);
+    if before == at { at } else { At::from_millis(before.millis().plus(7 * Millis::DAY)) }
+}
+
+/// The last Monday at or before a moment.
+fn week_before(at: At) -> At {
+    let day = day_before(at);
+    At(day.0.checked_sub_days(Days::new(day.0.weekday().num_days_from_monday().into())).unwrap_or(day.0))
 }
 
 /// The first month at or after a moment.
@@ -164,14 +176,22 @@ mod tests {
             spans.iter().map(text).collect()
         };
         let spans = cut(at("2026-01-30T22:15:00Z"), at("2026-04-03T01:00:00Z"), &["quarter", "day", "month"]);
-        let covered = packable(&spans);
-        assert_eq!(text(&covered.rest), ["quarter 01-30T22:15..01-31T00:00", "quarter 04-03T00:00..04-03T01:00"]);
         let packed = [("day", at("2026-04-01T00:00:00Z")), ("month", at("2026-02-01T00:00:00Z"))].into();
         assert_eq!(
-            text(&unpacked(&covered.packable, &packed)),
+            text(&unpacked(&spans[1..4], &packed)),
             ["day 01-31T00:00..02-01T00:00", "month 03-01T00:00..04-01T00:00", "day 04-02T00:00..04-03T00:00"]
         );
-        assert_eq!(text(&unpacked(&covered.packable, &BTreeSet::new())).len(), 3, "runs");
+        assert_eq!(unpacked(&spans[1..4], &BTreeSet::new()).len(), 3, "runs");
+
+        // 1 April 2026 is a Wednesday.
+        let weeks = cut(at("2026-03-28T00:00:00Z"), at("2026-04-15T00:00:00Z"), &["quarter", "day", "week", "month"]);
+        assert_eq!(
+            text(&weeks),
+            ["day 03-28T00:00..03-30T00:00", "week 03-30T00:00..04-13T00:00", "day 04-13T00:00..04-15T00:00"]
+        );
+        let packed = [("week", at("2026-03-30T00:00:00Z")), ("day", at("2026-04-14T00:00:00Z"))].into();
+        let missing = ["day 03-28T00:00..03-30T00:00", "day 04-06T00:00..04-14T00:00"];
+        assert_eq!(text(&unpacked(&weeks, &packed)), missing, "in days");
 
         let covered = packable(&cut(at("2026-01-30T22:15:00Z"), at("2026-02-03T01:00:00Z"), &["quarter"]));
         assert_eq!(text(&covered.packable), ["quarter 01-31T00:00..02-03T00:00"]);

@@ -10,7 +10,7 @@ use super::{
         Filter, Scope,
         fragments::{Sql, push_filter, push_key},
         keys::Tags,
-        spans::{Covered, Span, has_whole_quarters, packable, spans, unpacked},
+        spans::{Covered, Span, cut, has_whole_quarters, packable, spans, unpacked},
     },
     Group,
     sums::{Cells, Row, Single},
@@ -63,16 +63,21 @@ pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Option<Gro
     Ok(cells)
 }
 
-/// How the range is read. Packs hold all keys of a day or month, and of all clicks together the quarter-hours of a day; one
-/// key, or all clicks by day or month, are few rows.
+/// How the range is read. Packs hold all keys of a day, week or month, and of all clicks together the quarter-hours of a day;
+/// one key, or all clicks by day or month, are few rows.
 fn cover(scope: &Scope, group: Option<Group>, dimension: &str) -> Covered {
     let spans = spans(scope, group);
     if scope.filter != Filter::default() {
         return Covered { packable: vec![], rest: spans };
     }
-    let is_packed = |span: &Span| (span.grain == "quarter") == (dimension == "all");
-    let (packed, rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(is_packed);
-    let mut covered = packable(&packed);
+    if dimension != "all" {
+        let (rest, packable) = cut(scope.from, scope.to, &["quarter", "day", "week", "month"])
+            .into_iter()
+            .partition(|span| span.grain == "quarter");
+        return Covered { packable, rest };
+    }
+    let (quarters, rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(|span| span.grain == "quarter");
+    let mut covered = packable(&quarters);
     covered.rest.extend(rows);
     covered
 }

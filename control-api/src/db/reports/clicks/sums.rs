@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{
@@ -12,10 +12,11 @@ use super::{
         Bots,
         calendar::{Calendar, quarter},
         keys::{Tags, Under, keep_first},
+        ledger::Ledger,
     },
     Counts, Group,
 };
-use crate::db::packs::{self, Pack, format};
+use crate::db::packs::{Pack, format};
 
 /// Everything that a report counts, as it was read.
 #[derive(Default)]
@@ -89,7 +90,7 @@ impl Cells {
     /// All of them, each once.
     pub(super) fn totals(&self) -> sqlx::Result<Counts> {
         let mut totals = Counts::default();
-        for sum in self.sums(&mut None)?.into_values() {
+        for sum in self.sums(&mut None)?.sums() {
             totals.add(sum.counts);
         }
         Ok(totals)
@@ -109,8 +110,9 @@ impl Cells {
     /// Some groups by their keys; those without clicks are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Top> {
         let calendar = Calendar::of(self.group, self.tz);
+        let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
         self.shown(|groups| {
-            groups.retain(|(under, _)| keys.contains(&under.text(calendar.as_ref())));
+            groups.retain(|(under, _)| keys.contains(&*under.text(calendar.as_ref())));
             vec![]
         })
     }
@@ -123,12 +125,12 @@ impl Cells {
         let mut calendar = Calendar::of(self.group, self.tz);
         let sums = self.sums(&mut calendar)?;
         let mut top = Top::default();
-        for sum in sums.values() {
+        for sum in sums.sums() {
             top.totals.add(sum.counts);
         }
         let mut groups: Vec<_> = match &self.tags {
-            Some(tags) => tagged(&sums, tags).into_iter().collect(),
-            None => sums.into_iter().collect(),
+            Some(tags) => tagged(sums, tags).into_iter().collect(),
+            None => sums.into_groups().collect(),
         };
         for (_, sum) in choose(&mut groups) {
             top.other.get_or_insert_default().add(sum.counts);
@@ -150,39 +152,53 @@ impl Cells {
         Ok(top)
     }
 
-    fn sums<'a>(&'a self, calendar: &mut Option<Calendar>) -> sqlx::Result<HashMap<Under<'a>, Sum<'a>>> {
-        let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
+    fn sums<'a>(&'a self, calendar: &mut Option<Calendar>) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
+        let mut ledger = Ledger::default();
         for Pack { grain, bucket, cells } in &self.packs {
-            for cell in packs::format::cells::<format::Clicks<'_>>(cells) {
+            let bucket = bucket.0;
+            // A week's rows are those of its days.
+            let (is_week, grain) = if grain == "week" { (true, "day") } else { (false, &**grain) };
+            let cells = format::cells::<format::Clicks<'_>>(cells).map(|cell| {
                 let cell = cell?;
                 let under = match calendar {
-                    Some(calendar) => Under::Slot(calendar.slot(quarter(bucket.0, cell.quarter))),
+                    Some(calendar) => Under::Slot(calendar.slot(quarter(bucket, cell.part))),
                     None => Under::Key(cell.key),
                 };
-                sums.entry(under).or_default().add(cell.into(), Some((bucket.0, grain)));
-            }
+                Ok((under, cell))
+            });
+            ledger.add(cells, |sum: &mut Sum<'_>, cell| {
+                let last = if is_week { bucket + TimeDelta::days(cell.part.into()) } else { bucket };
+                sum.add(cell.into(), Some((last, grain)));
+            })?;
         }
-        for row in &self.rows {
-            let under = match (&mut *calendar, &row.key) {
-                (Some(calendar), _) => Under::Slot(calendar.slot(row.bucket)),
-                (None, Some(key)) => Under::key(key),
-                (None, None) => Under::NONE,
-            };
-            sums.entry(under).or_default().add(row.counts, Some((row.bucket, &row.grain)));
-        }
-        for single in &self.singles {
-            let under = match (&mut *calendar, single.at, &single.key) {
-                (Some(calendar), Some(at), _) => Under::Slot(calendar.slot(at)),
-                (_, _, Some(key)) => Under::key(key),
-                _ => Under::NONE,
-            };
-            let sum = sums.entry(under).or_default();
+        let mut rows: Vec<(Under<'a>, &'a Row)> = self
+            .rows
+            .iter()
+            .map(|row| match (&mut *calendar, &row.key) {
+                (Some(calendar), _) => (Under::Slot(calendar.slot(row.bucket)), row),
+                (None, Some(key)) => (Under::key(key), row),
+                (None, None) => (Under::NONE, row),
+            })
+            .collect();
+        rows.sort_unstable_by_key(|(under, _)| *under);
+        ledger.add(rows.into_iter().map(Ok), |sum, row| sum.add(row.counts, Some((row.bucket, &row.grain))))?;
+        let mut singles: Vec<(Under<'a>, &'a Single)> = self
+            .singles
+            .iter()
+            .map(|single| match (&mut *calendar, single.at, &single.key) {
+                (Some(calendar), Some(at), _) => (Under::Slot(calendar.slot(at)), single),
+                (_, _, Some(key)) => (Under::key(key), single),
+                _ => (Under::NONE, single),
+            })
+            .collect();
+        singles.sort_unstable_by_key(|(under, _)| *under);
+        ledger.add(singles.into_iter().map(Ok), |sum, single| {
             sum.add(single.counts, None);
             if sum.single.is_none_or(|latest| latest.click < single.click) {
                 sum.single = Some(single);
             }
-        }
-        Ok(sums)
+        })?;
+        Ok(ledger)
     }
 }
 
@@ -196,9 +212,9 @@ impl<'a> Sum<'a> {
 }
 
 /// Partners' clicks under the tags that they carry: each may have several, or none.
-fn tagged<'a>(partners: &HashMap<Under<'_>, Sum<'_>>, tags: &'a Tags) -> HashMap<Under<'a>, Sum<'a>> {
+fn tagged<'a>(partners: Ledger<'_, Sum<'_>>, tags: &'a Tags) -> HashMap<Under<'a>, Sum<'a>> {
     let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
-    for (&partner, sum) in partners {
+    for (partner, sum) in partners.into_groups() {
         for tag in tags.of(partner) {
             sums.entry(tag).or_default().counts.add(sum.counts);
         }

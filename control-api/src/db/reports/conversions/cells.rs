@@ -1,7 +1,7 @@
 //! Reads the cells that reports of conversions are made of: sums under keys, by currency.
 //!
 //! The rollups hold months of every dimension, and of all conversions together also days and quarter-hours; packs hold
-//! these and days of every dimension. What of a range is none of these is summed one by one: the hours at its ends, and
+//! these, and days and weeks of every dimension. What of a range is none of these is summed one by one: the hours at its ends, and
 //! days that are not packed yet.
 
 use std::collections::BTreeSet;
@@ -50,17 +50,19 @@ impl Plan {
             }
             // Months of another zone are no months of the rollups.
             (_, Some(_)) => &[],
-            (_, None) if plain => &["day", "month"],
+            (_, None) if plain => &["day", "week", "month"],
             (_, None) => &["month"],
         };
         let spans = cut(scope.from, scope.to, held);
         if !plain {
             return Some(Self { dimension, packable: vec![], rows: spans });
         }
+        if dimension != "all" {
+            return Some(Self { dimension, packable: spans, rows: vec![] });
+        }
         // Of all conversions together, days and months are few rows.
-        let is_packed = |span: &Span| (span.grain == "quarter") == (dimension == "all");
-        let (packed, mut rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(is_packed);
-        let Covered { packable, rest } = packable(&packed);
+        let (quarters, mut rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(|span| span.grain == "quarter");
+        let Covered { packable, rest } = packable(&quarters);
         rows.extend(rest);
         Some(Self { dimension, packable, rows })
     }
@@ -299,10 +301,12 @@ mod tests {
             Some((text(&packable).join(", "), text(&rows).join(", "), rest.join(", ")))
         };
         let is = |packable: &str, rows: &str, rest: &str| Some((packable.into(), rows.into(), rest.into()));
-        let whole = "day 2025-03-10..2025-04-01, month 2025-04-01..2026-03-01, day 2026-03-01..2026-03-10";
-        assert_eq!(told(&year, Group::Partner), is(whole, "", ""));
+        let packed = "week 2025-03-10..2025-03-31, day 2025-03-31..2025-04-01, month 2025-04-01..2026-03-01, \
+                      day 2026-03-01..2026-03-02, week 2026-03-02..2026-03-09, day 2026-03-09..2026-03-10";
+        assert_eq!(told(&year, Group::Partner), is(packed, "", ""));
         // Of all conversions together, days and months are few rows.
-        assert_eq!(told(&year, Group::Month), is("", whole, ""));
+        let rows = "day 2025-03-10..2025-04-01, month 2025-04-01..2026-03-01, day 2026-03-01..2026-03-10";
+        assert_eq!(told(&year, Group::Month), is("", rows, ""));
         let filter = Filter { country: Some("DE".into()), ..Filter::default() };
         let filtered = Scope { filter, ..year };
         let ends =

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
         calendar::{Calendar, quarter},
         clicks,
         keys::{Tags, Under, keep_first},
+        ledger::Ledger,
     },
     Grouped, Shown, Sums,
 };
@@ -58,7 +59,7 @@ impl Row {
     fn cell(&self) -> sqlx::Result<format::Conversions<'_>> {
         let (click, label) = self.latest.as_deref().and_then(|text| text.split_at_checked(36)).unwrap_or_default();
         Ok(format::Conversions {
-            quarter: 0,
+            part: 0,
             key: self.key.as_deref().map_or(Key::Text(super::super::keys::NONE), Key::of),
             bot: false,
             currency: &self.currency,
@@ -176,8 +177,9 @@ impl Cells {
     /// Some groups by their keys; those without conversions are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Grouped> {
         let calendar = Calendar::of(self.group, self.tz);
+        let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
         self.shown(|groups| {
-            groups.retain(|(under, _)| keys.contains(&under.text(calendar.as_ref())));
+            groups.retain(|(under, _)| keys.contains(&*under.text(calendar.as_ref())));
             vec![]
         })
     }
@@ -187,12 +189,12 @@ impl Cells {
         let mut calendar = Calendar::of(self.group, self.tz);
         let sums = self.sums(&mut calendar)?;
         let mut totals = Sum::default();
-        for sum in sums.values() {
+        for sum in sums.sums() {
             totals.merge(sum);
         }
         let mut groups: Groups<'a> = match &self.tags {
-            Some(tags) => tagged(&sums, tags).into_iter().collect(),
-            None => sums.into_iter().collect(),
+            Some(tags) => tagged(sums, tags).into_iter().collect(),
+            None => sums.into_groups().collect(),
         };
         let rest = choose(&mut groups);
         let other = rest.iter().map(|(_, sum)| sum).fold(None, |other: Option<Sum<'_>>, sum| {
@@ -211,38 +213,43 @@ impl Cells {
         Ok(Grouped { groups: groups.collect(), totals: (&totals).into(), other: other.as_ref().map(Sums::from) })
     }
 
-    fn sums<'a>(&'a self, calendar: &mut Option<Calendar>) -> sqlx::Result<HashMap<Under<'a>, Sum<'a>>> {
-        let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
+    fn sums<'a>(&'a self, calendar: &mut Option<Calendar>) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
+        let mut ledger = Ledger::default();
+        let bots = self.bots;
         for Pack { bucket, cells, .. } in &self.packs {
-            for cell in format::cells::<format::Conversions<'_>>(cells) {
+            let cells = format::cells::<format::Conversions<'_>>(cells);
+            let selected = cells.filter(|cell| cell.as_ref().map_or(true, |cell| bots.selects(cell.bot)));
+            let cells = selected.map(|cell| {
                 let cell = cell?;
-                if self.bots.selects(cell.bot) {
-                    let under = match calendar {
-                        Some(calendar) => Under::Slot(calendar.slot(quarter(bucket.0, cell.quarter))),
-                        None => Under::Key(cell.key),
-                    };
-                    sums.entry(under).or_default().add(&cell);
-                }
-            }
+                let under = match calendar {
+                    Some(calendar) => Under::Slot(calendar.slot(quarter(bucket.0, cell.part))),
+                    None => Under::Key(cell.key),
+                };
+                Ok((under, cell))
+            });
+            ledger.add(cells, |sum: &mut Sum<'_>, cell| sum.add(&cell))?;
         }
+        let mut rows = vec![];
         for row in &self.rows {
             let cell = row.cell()?;
             let under = match (&mut *calendar, row.at) {
                 (Some(calendar), Some(at)) => Under::Slot(calendar.slot(at)),
                 _ => Under::Key(cell.key),
             };
-            sums.entry(under).or_default().add(&cell);
+            rows.push((under, cell));
         }
-        Ok(sums)
+        rows.sort_unstable_by_key(|(under, _)| *under);
+        ledger.add(rows.into_iter().map(Ok), |sum, cell| sum.add(&cell))?;
+        Ok(ledger)
     }
 }
 
 /// Partners' conversions under the tags that they carry: each may have several, or none.
-fn tagged<'a>(partners: &HashMap<Under<'_>, Sum<'a>>, tags: &'a Tags) -> HashMap<Under<'a>, Sum<'a>> {
+fn tagged<'a>(partners: Ledger<'_, Sum<'a>>, tags: &'a Tags) -> HashMap<Under<'a>, Sum<'a>> {
     let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
-    for (&partner, sum) in partners {
+    for (partner, sum) in partners.into_groups() {
         for tag in tags.of(partner) {
-            sums.entry(tag).or_default().merge(sum);
+            sums.entry(tag).or_default().merge(&sum);
         }
     }
     sums
