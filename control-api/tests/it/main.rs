@@ -31,6 +31,7 @@ mod model;
 mod money;
 mod openapi;
 mod operator;
+mod packs;
 mod permissions;
 mod plans;
 mod publish;

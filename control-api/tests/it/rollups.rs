@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use super::service::{PHONE, Service, Team, random};
 
 /// Clicks by some sources at a time, delivered.
-async fn visits(service: &Service, host: &str, at: Millis, sources: &[&str]) {
+pub async fn visits(service: &Service, host: &str, at: Millis, sources: &[&str]) {
     let mut visited = Vec::new();
     for source in sources {
         let query = format!("utm_source={source}");
@@ -27,7 +27,7 @@ async fn visits(service: &Service, host: &str, at: Millis, sources: &[&str]) {
     assert_eq!(receipt["stored"], sources.len(), "{receipt}");
 }
 
-async fn fold_all(pool: &PgPool) {
+pub async fn fold_all(pool: &PgPool) {
     while super::service::fold(pool, 1_000).await > 0 {}
 }
 
@@ -66,7 +66,7 @@ fn alike(service: &Service, click: &Value, fields: &Value) -> Value {
 }
 
 /// The traffic report's totals of everything around now.
-async fn total(team: &Team) -> i64 {
+pub async fn total(team: &Team) -> i64 {
     let day = |days| At::from_millis(team.service.now().plus(days * Millis::DAY)).to_string();
     let path = format!("/v1/reports/traffic?from={}&to={}&group_by=source", &day(-20)[..10], &day(2)[..10]);
     team.get(&path).await.expect(200)["totals"]["total"].as_i64().unwrap()

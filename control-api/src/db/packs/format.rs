@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The first byte of every pack. What another release has written is not read, as if it weren't there.
+/// The first byte of every pack. What another release has written is not read, as if it weren't there; a release that
+/// changes it takes all packs away in a migration, so that they are made anew.
 const VERSION: u8 = 1;
 
 /// What a cell is counted under: ids take 16 bytes of 36.

@@ -131,8 +131,8 @@ pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Group, bot
 
 /// What of a span lies outside of some others.
 fn outside(span: Span, others: &[Span]) -> Vec<Span> {
-    let inside: Vec<Span> =
-        others.iter().copied().filter(|other| span.from <= other.from && other.to <= span.to).collect();
+    let clip = |other: &Span| Span { from: other.from.max(span.from), to: other.to.min(span.to), ..*other };
+    let inside: Vec<Span> = others.iter().map(clip).filter(|other| other.from < other.to).collect();
     between(span.from, span.to, &inside).into_iter().map(|(from, to)| Span { from, to, ..span }).collect()
 }
 
@@ -277,6 +277,29 @@ pub(super) fn push_unattributed(sql: &mut Sql, scope: &Scope, bots: Bots) {
 mod tests {
     use super::*;
     use crate::db::reports::Filter;
+
+    #[test]
+    fn ranges_are_taken_apart_and_put_together() {
+        let span = |from: i64, to: i64| {
+            let at = |hours: i64| At::from_millis(shared::Millis(hours * shared::Millis::HOUR));
+            Span { grain: "day", from: at(from), to: at(to) }
+        };
+        let ranges = |spans: &[Span]| spans.iter().map(|span| (span.from, span.to)).collect::<Vec<_>>();
+        let whole = span(2, 9);
+        for (others, left) in [
+            (vec![], vec![whole]),
+            (vec![span(0, 2), span(9, 12)], vec![whole]),
+            // A run may begin before the span, or end after it.
+            (vec![span(0, 3), span(8, 12)], vec![span(3, 8)]),
+            (vec![span(6, 7), span(3, 4)], vec![span(2, 3), span(4, 6), span(7, 9)]),
+            (vec![span(0, 12)], vec![]),
+        ] {
+            assert_eq!(outside(whole, &others), left, "{others:?}");
+            assert_eq!(between(whole.from, whole.to, &outside(whole, &left)), ranges(&left), "{others:?}");
+        }
+        assert_eq!(runs(&[span(5, 6), span(2, 3), span(3, 5)]), ranges(&[span(2, 6)]));
+        assert_eq!(runs(&[span(5, 6), span(2, 3)]), ranges(&[span(2, 3), span(5, 6)]));
+    }
 
     #[test]
     fn days_and_months_are_held_and_the_rest_is_summed_one_by_one() {
