@@ -67,10 +67,12 @@ impl Sent {
 }
 
 /// Begins a transaction whose statements are planned once for all: to plan a join with the months of clicks anew costs
-/// more than the statement itself, and the plan is the same whatever is asked for.
-const GENERIC: &str = "begin; set local plan_cache_mode = force_generic_plan";
+/// more than the statement itself, and the plan is the same whatever is asked for. It goes by indexes: one that was made
+/// while a table was young would read all of it, however much came since, until the table is next analysed.
+const GENERIC: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
 /// The same, where nobody who stands in the way is waited for long: that is what [`Way::InTurn`] is for.
-const BRISK: &str = "begin; set local plan_cache_mode = force_generic_plan; set local lock_timeout = '300ms'";
+const BRISK: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
+                     set local lock_timeout = '300ms'";
 
 /// An event id that stands for another event already.
 fn conflict(event_id: &str) -> ApiError {
