@@ -106,7 +106,7 @@ async fn whole_months_are_read_without_a_single_conversion(pool: PgPool) {
         // Workers' scans would be counted elsewhere.
         sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
         let before = scans(&mut tx).await;
-        conversions::grouped(&mut tx, scope, group, Bots::All, 100).await.unwrap();
+        conversions::Conversions::read(&mut tx, scope, group, Bots::All).await.unwrap().grouped(100).await.unwrap();
         assert_eq!(scans(&mut tx).await, before, "{group}");
     }
 }
@@ -122,7 +122,8 @@ async fn agree(db: &mut PgConnection) {
         for &group in Group::ALL {
             let mut told = vec![];
             for scope in [&scope, &past] {
-                let found = conversions::grouped(db, scope, group, bots, 4).await.unwrap();
+                let found =
+                    conversions::Conversions::read(db, scope, group, bots).await.unwrap().grouped(4).await.unwrap();
                 let groups: Vec<_> =
                     found.groups.into_iter().map(|shown| (shown.key, shown.label, shown.sums)).collect();
                 told.push((found.totals, groups, found.other));

@@ -181,7 +181,12 @@ async fn the_report_of_the_same_moment_has_the_same_sums(pool: PgPool) {
         }
     }
 
-    let found = reports::conversions::grouped(db, &scope(), Group::Partner, Bots::All, 100).await.unwrap();
+    let found = reports::conversions::Conversions::read(db, &scope(), Group::Partner, Bots::All)
+        .await
+        .unwrap()
+        .grouped(100)
+        .await
+        .unwrap();
     let reports::conversions::Sums { leads, sales, refunds, cancellations, reversals, revenue, reward } = found.totals;
     let count = leads + sales + refunds + cancellations + reversals;
     let net: BTreeMap<_, _> =

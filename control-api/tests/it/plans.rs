@@ -101,7 +101,7 @@ async fn ask(pool: &PgPool, scope: &Scope, group: Group) -> Scans {
     sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
     let before = scans(&mut tx).await;
     clicks::grouped(&mut tx, scope, group, Bots::All, 100).await.unwrap();
-    clicks::reach(&mut tx, scope, Some(group), vec!["none".to_owned()]).await.unwrap();
+    clicks::Measure::read(&mut tx, scope, Some(group)).await.unwrap().of_keys(vec!["none".to_owned()]).await.unwrap();
     scans_since(&before, &mut tx).await
 }
 
@@ -148,8 +148,13 @@ async fn conversions_are_measured_against_rollups(pool: PgPool) {
     for group in conversions::Group::ALL {
         let mut tx = pool.begin().await.unwrap();
         let before = scans(&mut tx).await;
-        conversions::grouped(&mut tx, &scope, *group, Bots::All, 100).await.unwrap();
-        clicks::reach(&mut tx, &scope, group.of_clicks(), vec!["none".to_owned()]).await.unwrap();
+        conversions::Conversions::read(&mut tx, &scope, *group, Bots::All).await.unwrap().grouped(100).await.unwrap();
+        clicks::Measure::read(&mut tx, &scope, group.of_clicks())
+            .await
+            .unwrap()
+            .of_keys(vec!["none".to_owned()])
+            .await
+            .unwrap();
         assert_eq!(scans_since(&before, &mut tx).await, [], "{group}");
     }
 }

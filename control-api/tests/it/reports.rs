@@ -347,11 +347,15 @@ async fn reach_agrees(db: &mut PgConnection, scope: &Scope, group: Group, clicks
     let keys: Vec<String> = by_key.keys().cloned().collect();
     for as_of in [None, Some(later())] {
         let scope = Scope { as_of, ..scope.clone() };
-        let reach = clicks::reach(db, &scope, Some(group), keys.clone()).await.unwrap();
+        let reach = clicks::Measure::read(db, &scope, Some(group)).await.unwrap().of_keys(keys.clone()).await.unwrap();
         assert_eq!(reach.total, total, "{group} {scope:?}");
         assert_eq!(reach.by_key.into_iter().collect::<BTreeMap<_, _>>(), by_key, "{group} {scope:?}");
         if group == Group::Partner {
-            assert_eq!(clicks::reach(db, &scope, None, vec![]).await.unwrap().total, total, "{scope:?}");
+            assert_eq!(
+                clicks::Measure::read(db, &scope, None).await.unwrap().of_keys(vec![]).await.unwrap().total,
+                total,
+                "{scope:?}"
+            );
         }
     }
 }
@@ -465,7 +469,12 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
             assert_eq!(conversions::beside(db, &scope, Bots::All).await.unwrap(), beside, "{state} {as_of:?}");
             for group in ["partner", "type", "day", "week", "tag"] {
                 let group_of = group.parse().unwrap();
-                let found = conversions::grouped(db, &scope, group_of, Bots::All, 1_000).await.unwrap();
+                let found = conversions::Conversions::read(db, &scope, group_of, Bots::All)
+                    .await
+                    .unwrap()
+                    .grouped(1_000)
+                    .await
+                    .unwrap();
                 let by_key: BTreeMap<_, _> =
                     found.groups.into_iter().map(|shown| ((group, shown.key), shown.sums)).collect();
                 let expected: BTreeMap<_, _> = sums
@@ -484,7 +493,12 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
                 let mut told = vec![];
                 for scope in [cut, facts] {
                     let Grouped { totals, groups, .. } =
-                        conversions::grouped(db, &scope, group_of, Bots::All, 2).await.unwrap();
+                        conversions::Conversions::read(db, &scope, group_of, Bots::All)
+                            .await
+                            .unwrap()
+                            .grouped(2)
+                            .await
+                            .unwrap();
                     told.push((
                         totals,
                         groups.into_iter().map(|shown| (shown.key, shown.label, shown.sums)).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ mod sums;
 pub use cells::first_id;
 use cells::{Plan, plan};
 use sqlx::PgConnection;
-use sums::{Shown, Top};
+use sums::{Cells, Shown, Top};
 
 use super::{Bots, Scope, keys::NONE, reckon};
 
@@ -202,22 +202,37 @@ pub struct Reach {
     pub by_key: std::collections::HashMap<String, i64>,
 }
 
-/// Counts the clicks of humans that had a partner, in total and for some keys of a group.
-///
-/// # Errors
-/// The database's.
-pub async fn reach(
-    db: &mut PgConnection,
-    scope: &Scope,
-    group: Option<Group>,
-    keys: Vec<String>,
-) -> sqlx::Result<Reach> {
-    // In total by the dimension that has the fewest rows.
-    let total = cells::read(db, scope, None).await?.totals()?.human_partner;
-    let mut by_key = std::collections::HashMap::new();
-    if let (Some(group), false) = (group, keys.is_empty()) {
-        let found = of_keys(db, scope, group, keys).await?;
-        by_key.extend(found.groups.into_iter().map(|(key, _, counts)| (key, counts.human_partner)));
+/// The clicks that conversions are measured against, read and not yet added up by group.
+pub struct Measure {
+    total: i64,
+    cells: Option<Cells>,
+}
+
+impl Measure {
+    /// Reads the clicks of humans that had a partner.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read(db: &mut PgConnection, scope: &Scope, group: Option<Group>) -> sqlx::Result<Self> {
+        // In total by the dimension that has the fewest rows.
+        let total = cells::read(db, scope, None).await?.totals()?.human_partner;
+        let cells = match group {
+            Some(group) => Some(cells::read(db, scope, Some(group)).await?),
+            None => None,
+        };
+        Ok(Self { total, cells })
     }
-    Ok(Reach { total, by_key })
+
+    /// Counts them, in total and for some keys of the group; keys without clicks are left out.
+    ///
+    /// # Errors
+    /// That a pack is damaged.
+    pub async fn of_keys(self, keys: Vec<String>) -> sqlx::Result<Reach> {
+        let Self { total, cells: Some(cells) } = self else {
+            return Ok(Reach { total: self.total, ..Reach::default() });
+        };
+        let found = reckon(move || cells.of_keys(&keys)).await?;
+        let by_key = found.groups.into_iter().map(|shown| (shown.key, shown.counts.human_partner)).collect();
+        Ok(Reach { total, by_key })
+    }
 }

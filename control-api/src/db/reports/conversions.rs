@@ -7,6 +7,7 @@ mod sums;
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
+use sums::Cells;
 
 use super::{
     Bots, Scope, clicks,
@@ -145,35 +146,33 @@ pub struct Grouped {
     pub other: Option<Sums>,
 }
 
-/// Sums the partner-attributed conversions in scope by group.
-///
-/// # Errors
-/// The database's.
-pub async fn grouped(
-    db: &mut PgConnection,
-    scope: &Scope,
-    group: Group,
-    bots: Bots,
-    limit: usize,
-) -> sqlx::Result<Grouped> {
-    let cells = cells::read(db, scope, group, bots).await?;
-    reckon(move || cells.top(limit)).await
-}
+/// The partner-attributed conversions in scope, read and not yet summed.
+pub struct Conversions(Cells);
 
-/// Sums the partner-attributed conversions in scope, in total and for some keys of a group; keys without any are left
-/// out, and the others are in no order.
-///
-/// # Errors
-/// The database's.
-pub async fn of_keys(
-    db: &mut PgConnection,
-    scope: &Scope,
-    group: Group,
-    bots: Bots,
-    keys: Vec<String>,
-) -> sqlx::Result<Grouped> {
-    let cells = cells::read(db, scope, group, bots).await?;
-    reckon(move || cells.of_keys(&keys)).await
+impl Conversions {
+    /// Reads them, for one kind of groups.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read(db: &mut PgConnection, scope: &Scope, group: Group, bots: Bots) -> sqlx::Result<Self> {
+        cells::read(db, scope, group, bots).await.map(Self)
+    }
+
+    /// Sums them by group.
+    ///
+    /// # Errors
+    /// That a pack is damaged.
+    pub async fn grouped(self, limit: usize) -> sqlx::Result<Grouped> {
+        reckon(move || self.0.top(limit)).await
+    }
+
+    /// Sums them in total and for some keys; keys without any are left out, and the others are in no order.
+    ///
+    /// # Errors
+    /// That a pack is damaged.
+    pub async fn of_keys(self, keys: Vec<String>) -> sqlx::Result<Grouped> {
+        reckon(move || self.0.of_keys(&keys)).await
+    }
 }
 
 /// Conversions in scope that no partner is credited with: finally, and so far. Rows without a partner match no

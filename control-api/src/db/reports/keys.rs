@@ -75,13 +75,24 @@ impl Tags {
         Ok(Self(rows.into_iter().map(|row| (row.id, row.tags)).collect()))
     }
 
-    /// Those of what is counted under a partner; who carries none stands under `none`.
-    pub(super) fn of(&self, partner: Under<'_>) -> impl Iterator<Item = Under<'_>> {
-        let tags = match partner {
-            Under::Key(Key::Id(id)) => self.0.get(&id),
-            _ => None,
-        };
-        let none = tags.is_none().then_some(Under::NONE);
-        tags.into_iter().flatten().map(|tag| Under::Key(Key::Text(tag))).chain(none)
+    /// What stands under partners once more under each of their tags, in the order of tags; who carries none stands under
+    /// `none`.
+    pub(super) fn of_each<'p, Sum>(
+        &self,
+        partners: impl Iterator<Item = (Under<'p>, &'p Sum)>,
+    ) -> Vec<(Under<'_>, &'p Sum)> {
+        let mut tagged = vec![];
+        for (partner, sum) in partners {
+            let tags = match partner {
+                Under::Key(Key::Id(id)) => self.0.get(&id).map(Vec::as_slice).unwrap_or_default(),
+                _ => &[],
+            };
+            if tags.is_empty() {
+                tagged.push((Under::NONE, sum));
+            }
+            tagged.extend(tags.iter().map(|tag| (Under::Key(Key::Text(tag)), sum)));
+        }
+        tagged.sort_unstable_by_key(|(tag, _)| *tag);
+        tagged
     }
 }

@@ -31,7 +31,7 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
         for cell in cells {
             let (under, cell) = cell?;
             if last.is_none_or(|last| under < last) {
-                self.insert(std::mem::take(&mut new));
+                self.insert(&std::mem::take(&mut new));
                 next = self.keys.partition_point(|(key, _)| *key < under);
             }
             last = Some(under);
@@ -51,33 +51,29 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
                 add(sum, cell);
             }
         }
-        self.insert(new);
+        self.insert(&new);
         Ok(())
     }
 
-    /// Takes up keys that aren't there yet, which come in their order.
-    fn insert(&mut self, new: Vec<(Under<'a>, usize)>) {
-        if new.is_empty() {
-            return;
+    /// Takes up keys that aren't there yet, which come in their order. They are few mostly, so what lies between two of
+    /// them moves as a whole, from behind.
+    fn insert(&mut self, new: &[(Under<'a>, usize)]) {
+        let mut end = self.keys.len();
+        // Room for them; what it holds doesn't matter.
+        self.keys.extend_from_slice(new);
+        for (before, &(key, place)) in new.iter().enumerate().rev() {
+            let at = self.keys.get(..end).unwrap_or_default().partition_point(|(other, _)| *other < key);
+            self.keys.copy_within(at..end, at + before + 1);
+            if let Some(slot) = self.keys.get_mut(at + before) {
+                *slot = (key, place);
+            }
+            end = at;
         }
-        let in_order = self.keys.last() < new.first();
-        self.keys.extend(new);
-        if !in_order {
-            // Two runs, which a stable sort merges.
-            self.keys.sort();
-        }
-    }
-
-    /// What was added up.
-    pub(super) fn sums(&self) -> impl Iterator<Item = &Sum> {
-        self.sums.iter()
     }
 
     /// What was added up, each under its key, in the order of keys.
-    pub(super) fn into_groups(mut self) -> impl Iterator<Item = (Under<'a>, Sum)> {
-        self.keys
-            .into_iter()
-            .map(move |(key, place)| (key, self.sums.get_mut(place).map(std::mem::take).unwrap_or_default()))
+    pub(super) fn groups(&self) -> impl Iterator<Item = (Under<'a>, &Sum)> {
+        self.keys.iter().filter_map(|&(key, place)| Some((key, self.sums.get(place)?)))
     }
 }
 
@@ -106,7 +102,8 @@ mod tests {
                 }
                 ledger.add(cells.map(Ok), |sum, count| *sum += count).unwrap();
             }
-            prop_assert_eq!(ledger.into_groups().collect::<Vec<_>>(), map.into_iter().collect::<Vec<_>>());
+            let found: Vec<_> = ledger.groups().map(|(key, sum)| (key, *sum)).collect();
+            prop_assert_eq!(found, map.into_iter().collect::<Vec<_>>());
         }
     }
 }

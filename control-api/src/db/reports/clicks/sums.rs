@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use uuid::Uuid;
 
 use super::{
@@ -59,8 +59,8 @@ pub(super) struct Single {
 #[derive(Default, Clone, Copy)]
 struct Sum<'a> {
     counts: Counts,
-    /// The latest bucket of the rollups, and its grain.
-    last: Option<(DateTime<Utc>, &'a str)>,
+    /// The latest bucket of the rollups, of a week the day in it, and its grain.
+    last: Option<(DateTime<Utc>, u8, &'a str)>,
     /// What holds the latest of the single clicks.
     single: Option<&'a Single>,
 }
@@ -86,11 +86,14 @@ pub(super) struct Top {
     pub(super) other: Option<Counts>,
 }
 
+/// Groups, and what was added up under each.
+type Groups<'a, 'l> = Vec<(Under<'a>, &'l Sum<'a>)>;
+
 impl Cells {
     /// All of them, each once.
     pub(super) fn totals(&self) -> sqlx::Result<Counts> {
         let mut totals = Counts::default();
-        for sum in self.sums(&mut None)?.sums() {
+        for (_, sum) in self.sums(&mut None)?.groups() {
             totals.add(sum.counts);
         }
         Ok(totals)
@@ -100,38 +103,34 @@ impl Cells {
     pub(super) fn top(&self, bots: Bots, limit: usize) -> sqlx::Result<Top> {
         self.shown(|groups| {
             let selected = |sum: &Sum<'_>| Reverse(sum.counts.selected(bots));
-            let order = |a: &(Under<'_>, Sum<'_>), b: &(Under<'_>, Sum<'_>)| {
-                selected(&a.1).cmp(&selected(&b.1)).then_with(|| a.0.cmp(&b.0))
-            };
-            keep_first(groups, limit, order)
+            keep_first(groups, limit, |a, b| selected(a.1).cmp(&selected(b.1)).then_with(|| a.0.cmp(&b.0)))
         })
     }
 
     /// Some groups by their keys; those without clicks are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Top> {
         let calendar = Calendar::of(self.group, self.tz);
-        let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
+        let texts: HashSet<&str> = keys.iter().map(String::as_str).collect();
+        let keys: HashSet<Under<'_>> = keys.iter().map(|key| Under::key(key)).collect();
         self.shown(|groups| {
-            groups.retain(|(under, _)| keys.contains(&*under.text(calendar.as_ref())));
+            groups.retain(|(under, _)| match under {
+                Under::Slot(_) => texts.contains(&*under.text(calendar.as_ref())),
+                Under::Key(_) => keys.contains(under),
+            });
             vec![]
         })
     }
 
     /// Adds up, lets `choose` leave of the groups what is shown, and answers that and the sum of the rest.
-    fn shown<'a>(
-        &'a self,
-        choose: impl FnOnce(&mut Vec<(Under<'a>, Sum<'a>)>) -> Vec<(Under<'a>, Sum<'a>)>,
-    ) -> sqlx::Result<Top> {
+    fn shown(&self, choose: impl for<'a, 'l> FnOnce(&mut Groups<'a, 'l>) -> Groups<'a, 'l>) -> sqlx::Result<Top> {
         let mut calendar = Calendar::of(self.group, self.tz);
         let sums = self.sums(&mut calendar)?;
         let mut top = Top::default();
-        for sum in sums.sums() {
+        for (_, sum) in sums.groups() {
             top.totals.add(sum.counts);
         }
-        let mut groups: Vec<_> = match &self.tags {
-            Some(tags) => tagged(sums, tags).into_iter().collect(),
-            None => sums.into_groups().collect(),
-        };
+        let tagged = self.tags.as_ref().map(|tags| tagged(&sums, tags)).transpose()?;
+        let mut groups: Groups<'_, '_> = tagged.as_ref().unwrap_or(&sums).groups().collect();
         for (_, sum) in choose(&mut groups) {
             top.other.get_or_insert_default().add(sum.counts);
         }
@@ -146,7 +145,7 @@ impl Cells {
                     .filter(|label| !label.is_empty() && under != Under::NONE)
                     .or_else(|| under.label(calendar.as_ref())),
                 click: sum.single.map(|single| single.click),
-                last: sum.last.map(|(bucket, grain)| (bucket, grain.to_owned())),
+                last: sum.latest_row(),
             })
             .collect();
         Ok(top)
@@ -156,8 +155,6 @@ impl Cells {
         let mut ledger = Ledger::default();
         for Pack { grain, bucket, cells } in &self.packs {
             let bucket = bucket.0;
-            // A week's rows are those of its days.
-            let (is_week, grain) = if grain == "week" { (true, "day") } else { (false, &**grain) };
             let cells = format::cells::<format::Clicks<'_>>(cells).map(|cell| {
                 let cell = cell?;
                 let under = match calendar {
@@ -166,10 +163,7 @@ impl Cells {
                 };
                 Ok((under, cell))
             });
-            ledger.add(cells, |sum: &mut Sum<'_>, cell| {
-                let last = if is_week { bucket + TimeDelta::days(cell.part.into()) } else { bucket };
-                sum.add(cell.into(), Some((last, grain)));
-            })?;
+            ledger.add(cells, |sum: &mut Sum<'_>, cell| sum.add(cell.into(), Some((bucket, cell.part, grain))))?;
         }
         let mut rows: Vec<(Under<'a>, &'a Row)> = self
             .rows
@@ -181,7 +175,7 @@ impl Cells {
             })
             .collect();
         rows.sort_unstable_by_key(|(under, _)| *under);
-        ledger.add(rows.into_iter().map(Ok), |sum, row| sum.add(row.counts, Some((row.bucket, &row.grain))))?;
+        ledger.add(rows.into_iter().map(Ok), |sum, row| sum.add(row.counts, Some((row.bucket, 0, &row.grain))))?;
         let mut singles: Vec<(Under<'a>, &'a Single)> = self
             .singles
             .iter()
@@ -203,23 +197,26 @@ impl Cells {
 }
 
 impl<'a> Sum<'a> {
-    fn add(&mut self, counts: Counts, bucket: Option<(DateTime<Utc>, &'a str)>) {
+    fn add(&mut self, counts: Counts, bucket: Option<(DateTime<Utc>, u8, &'a str)>) {
         self.counts.add(counts);
-        if self.last.map(|(last, _)| last) < bucket.map(|(bucket, _)| bucket) {
-            self.last = bucket;
-        }
+        self.last = self.last.max(bucket);
+    }
+
+    /// The latest bucket that the rollups have a row of, and its grain.
+    fn latest_row(&self) -> Option<(DateTime<Utc>, String)> {
+        self.last.map(|(bucket, day, grain)| match grain {
+            "week" => (bucket + TimeDelta::days(day.into()), "day".to_owned()),
+            _ => (bucket, grain.to_owned()),
+        })
     }
 }
 
 /// Partners' clicks under the tags that they carry: each may have several, or none.
-fn tagged<'a>(partners: Ledger<'_, Sum<'_>>, tags: &'a Tags) -> HashMap<Under<'a>, Sum<'a>> {
-    let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
-    for (partner, sum) in partners.into_groups() {
-        for tag in tags.of(partner) {
-            sums.entry(tag).or_default().counts.add(sum.counts);
-        }
-    }
-    sums
+fn tagged<'a>(partners: &Ledger<'_, Sum<'a>>, tags: &'a Tags) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
+    let mut ledger = Ledger::default();
+    let cells = tags.of_each(partners.groups());
+    ledger.add(cells.into_iter().map(Ok), |sum: &mut Sum<'_>, of: &Sum<'_>| sum.counts.add(of.counts))?;
+    Ok(ledger)
 }
 
 impl From<format::Clicks<'_>> for Counts {

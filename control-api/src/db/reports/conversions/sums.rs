@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::{
@@ -82,9 +83,9 @@ impl Row {
 #[derive(Default)]
 struct Sum<'a> {
     counts: Counts,
-    /// Gross and negative by currency: few, so a list.
-    revenue: Vec<(&'a str, i128, i128)>,
-    reward: Vec<(&'a str, i128)>,
+    /// Gross and negative by currency: one mostly.
+    revenue: SmallVec<[(&'a str, i128, i128); 1]>,
+    reward: SmallVec<[(&'a str, i128); 1]>,
     /// The latest click, and the label that it carried.
     latest: (Uuid, &'a str),
 }
@@ -159,56 +160,53 @@ impl From<&Sum<'_>> for Sums {
     }
 }
 
-/// Groups, what is summed under each, and what each is of.
-type Groups<'a> = Vec<(Under<'a>, Sum<'a>)>;
+/// Groups, and what was summed under each.
+type Groups<'a, 'l> = Vec<(Under<'a>, &'l Sum<'a>)>;
 
 impl Cells {
     /// The groups of most sales, then of most leads.
     pub(super) fn top(&self, limit: usize) -> sqlx::Result<Grouped> {
         self.shown(|groups| {
             let rank = |sum: &Sum<'_>| Reverse((sum.counts.sales, sum.counts.leads));
-            let order = |a: &(Under<'_>, Sum<'_>), b: &(Under<'_>, Sum<'_>)| {
-                rank(&a.1).cmp(&rank(&b.1)).then_with(|| a.0.cmp(&b.0))
-            };
-            keep_first(groups, limit, order)
+            keep_first(groups, limit, |a, b| rank(a.1).cmp(&rank(b.1)).then_with(|| a.0.cmp(&b.0)))
         })
     }
 
     /// Some groups by their keys; those without conversions are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Grouped> {
         let calendar = Calendar::of(self.group, self.tz);
-        let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
+        let texts: HashSet<&str> = keys.iter().map(String::as_str).collect();
+        let keys: HashSet<Under<'_>> = keys.iter().map(|key| Under::key(key)).collect();
         self.shown(|groups| {
-            groups.retain(|(under, _)| keys.contains(&*under.text(calendar.as_ref())));
+            groups.retain(|(under, _)| match under {
+                Under::Slot(_) => texts.contains(&*under.text(calendar.as_ref())),
+                Under::Key(_) => keys.contains(under),
+            });
             vec![]
         })
     }
 
     /// Sums, lets `choose` leave of the groups what is shown, and answers that and the sum of the rest.
-    fn shown<'a>(&'a self, choose: impl FnOnce(&mut Groups<'a>) -> Groups<'a>) -> sqlx::Result<Grouped> {
+    fn shown(&self, choose: impl for<'a, 'l> FnOnce(&mut Groups<'a, 'l>) -> Groups<'a, 'l>) -> sqlx::Result<Grouped> {
         let mut calendar = Calendar::of(self.group, self.tz);
         let sums = self.sums(&mut calendar)?;
         let mut totals = Sum::default();
-        for sum in sums.sums() {
+        for (_, sum) in sums.groups() {
             totals.merge(sum);
         }
-        let mut groups: Groups<'a> = match &self.tags {
-            Some(tags) => tagged(sums, tags).into_iter().collect(),
-            None => sums.into_groups().collect(),
-        };
-        let rest = choose(&mut groups);
-        let other = rest.iter().map(|(_, sum)| sum).fold(None, |other: Option<Sum<'_>>, sum| {
-            let mut other = other.unwrap_or_default();
-            other.merge(sum);
-            Some(other)
-        });
+        let tagged = self.tags.as_ref().map(|tags| tagged(&sums, tags)).transpose()?;
+        let mut groups: Groups<'_, '_> = tagged.as_ref().unwrap_or(&sums).groups().collect();
+        let mut other: Option<Sum<'_>> = None;
+        for (_, sum) in choose(&mut groups) {
+            other.get_or_insert_default().merge(sum);
+        }
         let groups = groups.iter().map(|(under, sum)| Shown {
             key: under.text(calendar.as_ref()),
             label: match sum.latest.1 {
                 label if !label.is_empty() && *under != Under::NONE => Some(label.to_owned()),
                 _ => under.label(calendar.as_ref()),
             },
-            sums: sum.into(),
+            sums: (*sum).into(),
         });
         Ok(Grouped { groups: groups.collect(), totals: (&totals).into(), other: other.as_ref().map(Sums::from) })
     }
@@ -245,12 +243,9 @@ impl Cells {
 }
 
 /// Partners' conversions under the tags that they carry: each may have several, or none.
-fn tagged<'a>(partners: Ledger<'_, Sum<'a>>, tags: &'a Tags) -> HashMap<Under<'a>, Sum<'a>> {
-    let mut sums: HashMap<Under<'a>, Sum<'a>> = HashMap::new();
-    for (partner, sum) in partners.into_groups() {
-        for tag in tags.of(partner) {
-            sums.entry(tag).or_default().merge(&sum);
-        }
-    }
-    sums
+fn tagged<'a>(partners: &Ledger<'_, Sum<'a>>, tags: &'a Tags) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
+    let mut ledger = Ledger::default();
+    let cells = tags.of_each(partners.groups());
+    ledger.add(cells.into_iter().map(Ok), |sum: &mut Sum<'_>, of: &Sum<'_>| sum.merge(of))?;
+    Ok(ledger)
 }

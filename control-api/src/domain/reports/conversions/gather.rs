@@ -13,8 +13,8 @@ use crate::{
     app::App,
     db::reports::{
         self, Scope,
-        clicks::Reach,
-        conversions::{self, Group, Grouped, Shown, Sums},
+        clicks::{Measure, Reach},
+        conversions::{self, Conversions, Group, Grouped, Shown, Sums},
     },
     error::ApiError,
 };
@@ -77,22 +77,29 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     settle(app, scope.as_of).await?;
     let mut db = snapshot(app).await?;
     reports::read_by_page(&mut *db, true).await.map_err(refused)?;
-    let grouped = conversions::grouped(&mut db, scope, group, bots, shown(limit)).await.map_err(refused)?;
-    let (unattributed, pending) = conversions::beside(&mut db, scope, bots).await.map_err(refused)?;
-    let keys: Vec<String> = grouped.groups.iter().map(|shown| shown.key.clone()).collect();
     let of_clicks = group.of_clicks();
+    let found = Conversions::read(&mut db, scope, group, bots).await.map_err(refused)?;
+    // Conversions are summed while the clicks are read that they are measured against.
+    let (grouped, clicks) = tokio::join!(found.grouped(shown(limit)), Measure::read(&mut db, scope, of_clicks));
+    let (grouped, clicks) = (grouped.map_err(refused)?, clicks.map_err(refused)?);
+    let keys: Vec<String> = grouped.groups.iter().map(|shown| shown.key.clone()).collect();
     let before = match compare {
         Some(Compare::Previous) => {
             let step = Step::of(scope);
             let keys: Vec<String> = keys.iter().filter_map(|key| step.key(of_clicks, key, scope.tz)).collect();
             let scope = step.before(scope);
-            let grouped = conversions::of_keys(&mut db, &scope, group, bots, keys.clone()).await.map_err(refused)?;
-            let reach = reports::clicks::reach(&mut db, &scope, of_clicks, keys).await.map_err(refused)?;
+            let found = Conversions::read(&mut db, &scope, group, bots).await.map_err(refused)?;
+            let clicks = Measure::read(&mut db, &scope, of_clicks).await.map_err(refused)?;
+            let grouped = found.of_keys(keys.clone()).await.map_err(refused)?;
+            let reach = clicks.of_keys(keys).await.map_err(refused)?;
             Some(Before { step, scope, period: Period { grouped, reach } })
         }
         None => None,
     };
-    let reach = reports::clicks::reach(&mut db, scope, of_clicks, keys).await.map_err(refused)?;
+    let reach = clicks.of_keys(keys);
+    let beside = conversions::beside(&mut db, scope, bots);
+    let (reach, beside) = tokio::join!(reach, beside);
+    let (reach, (unattributed, pending)) = (reach.map_err(refused)?, beside.map_err(refused)?);
 
     let now = Outcomes::of(group, Period { grouped, reach })?;
     let mut hints = vec![];
