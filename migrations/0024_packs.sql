@@ -18,19 +18,18 @@ create table rollup_packs (
 -- Ids don't compress, and reading should not have to try.
 alter table rollup_packs alter column cells set storage external;
 
--- Days, weeks and months whose packs are missing or have been taken away.
+-- Days, weeks and months whose packs are missing or have been taken away. What is in neither table has no rollups.
 create table rollup_packs_due (
     workspace_id uuid not null,
     facts text not null check (facts in ('clicks', 'conversions')),
     grain text not null check (grain in ('day', 'week', 'month')),
     bucket timestamptz not null,
-    -- Another one with each change: a pack is kept only if nothing changed while it was made.
-    change uuid not null default gen_random_uuid(),
     primary key (workspace_id, facts, grain, bucket)
 );
 
--- The rollups of a day or month have changed. Two statements in this order: where a pack is being kept at this very moment,
--- the first one waits for that, and the second one sees it.
+-- The rollups of a day or month have changed. The note is written also where there is one: whoever makes packs from what was
+-- there before takes it away at the end, and fails on that. Two statements in this order: where packs are being kept at this
+-- very moment, the first one waits for that, and the second one sees them.
 create function rollups_changed(workspace uuid, of text, changed_grain text, changed_bucket timestamptz) returns void
     language plpgsql as $$
 declare
@@ -40,15 +39,15 @@ begin
     select workspace, of, changed_grain, changed_bucket
     union all
     select workspace, of, 'week', week where changed_grain = 'day'
-    on conflict (workspace_id, facts, grain, bucket) do update set change = default;
-    delete from rollup_packs
-    where workspace_id = workspace and facts = of
-        and case when changed_grain = 'day' then (grain in ('quarter', 'day') and bucket = changed_bucket)
-                or (grain = 'week' and bucket = week)
-            else grain = changed_grain and bucket = changed_bucket end;
+    on conflict (workspace_id, facts, grain, bucket) do update set bucket = excluded.bucket;
+    delete from rollup_packs p
+    using (values (changed_grain, changed_bucket), ('quarter', changed_bucket), ('week', week)) as gone (grain, bucket)
+    where p.workspace_id = workspace and p.facts = of and p.grain = gone.grain and p.bucket = gone.bucket
+        and (changed_grain = 'day' or gone.grain = changed_grain);
 end $$;
 
--- Whatever is counted counts in `all` too, and that is few rows: they tell of every fold, by whichever release.
+-- Whatever is counted counts in `all` too, and that is few rows: they tell of every fold, by whichever release. Trimming
+-- changes none of them, but always `(other)`. Repairs say so themselves.
 create function note_changed_rollups() returns trigger
     language plpgsql as $$
 declare
@@ -63,6 +62,14 @@ create trigger rollups_changed after insert or update or delete on click_rollups
     for each row execute function note_changed_rollups('clicks');
 create trigger rollups_changed after insert or update or delete on click_rollups_all_month
     for each row execute function note_changed_rollups('clicks');
+create trigger rollups_trimmed after insert or update on click_rollups_others_day
+    for each row when (new.key = '(other)') execute function note_changed_rollups('clicks');
+create trigger rollups_trimmed after insert or update on click_rollups_others_month
+    for each row when (new.key = '(other)') execute function note_changed_rollups('clicks');
+create trigger rollups_trimmed after insert or update on click_rollups_referrer_day
+    for each row when (new.key = '(other)') execute function note_changed_rollups('clicks');
+create trigger rollups_trimmed after insert or update on click_rollups_referrer_month
+    for each row when (new.key = '(other)') execute function note_changed_rollups('clicks');
 create trigger rollups_changed after insert or update or delete on conversion_rollups_all
     for each row execute function note_changed_rollups('conversions');
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     events::EventType,
+    packs::{self, Facts},
     rollups::{self, Day},
 };
 
@@ -119,6 +120,13 @@ pub async fn rebuild(db: &PgPool, month: Day) -> sqlx::Result<i64> {
     let changed = sqlx::query_file_scalar!("src/db/conversion_rollups/rebuild.sql", month.workspace, month.start.0)
         .fetch_one(&mut *tx)
         .await?;
+    if changed > 0 {
+        packs::changed(&mut *tx, month, Facts::Conversions, "month").await?;
+        // Which of its days were wrong isn't known.
+        for day in month.days() {
+            packs::changed(&mut *tx, day, Facts::Conversions, "day").await?;
+        }
+    }
     tx.commit().await?;
     Ok(changed)
 }

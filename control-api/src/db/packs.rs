@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use self::format::{Clicks, Conversions, Key, Writer};
 use super::{
-    reports::Span,
-    rollups::{self, Day},
+    reports::{Span, unpacked_runs},
+    rollups::Day,
 };
 use crate::time::At;
 
@@ -61,23 +61,24 @@ pub struct Pack {
     pub cells: Vec<u8>,
 }
 
-/// Reads the packs of a dimension that lie in spans of a grain, in the order of time.
+/// Reads the packs of a dimension that lie in spans of a grain, in the order of time, and tells which of these have none
+/// though there is something to be packed.
 ///
 /// # Errors
 /// The database's.
 pub async fn read(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     workspace: Uuid,
     facts: Facts,
     dimension: &str,
     spans: &[Span],
-) -> sqlx::Result<Vec<Pack>> {
+) -> sqlx::Result<(Vec<Pack>, Vec<Span>)> {
     if spans.is_empty() {
-        return Ok(vec![]);
+        return Ok((vec![], vec![]));
     }
     let grains: Vec<&str> = spans.iter().map(|span| span.grain).collect();
     let (from, to): (Vec<_>, Vec<_>) = spans.iter().map(|span| (span.from.0, span.to.0)).unzip();
-    let mut packs = sqlx::query_as!(
+    let (packs, others): (Vec<Pack>, Vec<Pack>) = sqlx::query_as!(
         Pack,
         r#"select p.grain, p.bucket as "bucket: At", p.cells
         from unnest($4::text[], $5::timestamptz[], $6::timestamptz[]) as s (grain, first, after)
@@ -91,19 +92,35 @@ pub async fn read(
         &from,
         &to,
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
+    .await?
+    .into_iter()
+    .partition(|pack| format::is_known(&pack.cells));
+    let due = sqlx::query!(
+        r#"select s.grain as "grain!", d.bucket as "bucket: At"
+        from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) as s (grain, first, after)
+        join rollup_packs_due d on d.workspace_id = $1 and d.facts = $2
+            and d.grain = case s.grain when 'quarter' then 'day' else s.grain end
+            and d.bucket >= s.first and d.bucket < s.after"#,
+        workspace,
+        facts.as_str(),
+        &grains as _,
+        &from,
+        &to,
+    )
+    .fetch_all(&mut *db)
     .await?;
-    packs.retain(|pack| format::is_known(&pack.cells));
-    Ok(packs)
+    let due = due.into_iter().map(|row| (row.bucket, row.grain));
+    let unpacked = due.chain(others.into_iter().map(|pack| (pack.bucket, pack.grain))).collect();
+    Ok((packs, unpacked_runs(unpacked)))
 }
 
-/// Makes packs that are due of days, weeks and months that are over, of at most `limit` of them, and answers of how many; what
-/// changed meanwhile is left for another time. `None` while another instance makes some.
+/// Makes packs that are due of days, weeks and months that are over, of at most `limit` of them, and answers of how many. What
+/// changes meanwhile, and what another instance is at, is left for another time.
 ///
 /// # Errors
 /// The database's.
-pub async fn make(db: &PgPool, now: At, limit: i64) -> sqlx::Result<Option<i64>> {
-    let Some(turn) = rollups::try_lock(db, LOCK).await? else { return Ok(None) };
+pub async fn make(db: &PgPool, now: At, limit: i64) -> sqlx::Result<i64> {
     // The latest first: they are asked for most.
     let due = sqlx::query_as!(
         Bucket,
@@ -120,53 +137,44 @@ pub async fn make(db: &PgPool, now: At, limit: i64) -> sqlx::Result<Option<i64>>
     .await?;
     let mut made = 0;
     for bucket in &due {
-        let mut tx = db.begin_with("begin isolation level repeatable read, read only").await?;
-        if let Some(change) = change(&mut tx, bucket).await? {
-            let packs = cells(&mut tx, bucket).await?;
-            tx.commit().await?;
-            made += i64::from(keep(db, bucket, change, packs).await?);
+        match make_one(db, bucket).await {
+            Ok(kept) => made += i64::from(kept),
+            // It changed while it was packed.
+            Err(error) if is_serialization_failure(&error) => {}
+            // The others don't suffer for it.
+            Err(error) => tracing::warn!(%error, ?bucket, "packing rollups failed"),
         }
     }
-    turn.commit().await?;
-    Ok(Some(made))
+    Ok(made)
 }
 
-/// What a due bucket was changed by last.
-async fn change(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Option<Uuid>> {
-    sqlx::query_scalar!(
-        "select change from rollup_packs_due where workspace_id = $1 and facts = $2 and grain = $3 and bucket = $4",
+/// Makes the packs of a bucket, and answers whether it has kept them. All that it reads is of one snapshot; that it takes away
+/// the note which that snapshot saw proves that nothing changed since.
+async fn make_one(db: &PgPool, bucket: &Bucket) -> sqlx::Result<bool> {
+    let mut tx = db.begin_with("begin isolation level repeatable read").await?;
+    let mine =
+        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "mine!""#, LOCK).fetch_one(&mut *tx).await?;
+    if !mine {
+        return Ok(false);
+    }
+    let packs = cells(&mut tx, bucket).await?;
+    let noted = sqlx::query!(
+        "delete from rollup_packs_due where workspace_id = $1 and facts = $2 and grain = $3 and bucket = $4",
         bucket.workspace,
         bucket.facts.as_str(),
         bucket.grain,
         bucket.start.0,
-    )
-    .fetch_optional(db)
-    .await
-}
-
-/// Keeps the packs of a bucket, unless it has changed since they were made. Answers whether it has kept them.
-async fn keep(db: &PgPool, bucket: &Bucket, change: Uuid, packs: Packs) -> sqlx::Result<bool> {
-    let mut tx = db.begin().await?;
-    let unchanged = sqlx::query!(
-        "delete from rollup_packs_due
-        where workspace_id = $1 and facts = $2 and grain = $3 and bucket = $4 and change = $5",
-        bucket.workspace,
-        bucket.facts.as_str(),
-        bucket.grain,
-        bucket.start.0,
-        change,
     )
     .execute(&mut *tx)
     .await?;
-    if unchanged.rows_affected() == 0 {
+    if noted.rows_affected() == 0 {
         return Ok(false);
     }
     let (keys, cells): (Vec<(String, String)>, Vec<Vec<u8>>) = packs.into_iter().unzip();
     let (dimensions, grains): (Vec<String>, Vec<String>) = keys.into_iter().unzip();
     sqlx::query!(
         "insert into rollup_packs (workspace_id, facts, bucket, dimension, grain, cells)
-        select $1, $2, $3, * from unnest($4::text[], $5::text[], $6::bytea[])
-        on conflict (workspace_id, facts, grain, bucket, dimension) do update set cells = excluded.cells",
+        select $1, $2, $3, * from unnest($4::text[], $5::text[], $6::bytea[])",
         bucket.workspace,
         bucket.facts.as_str(),
         bucket.start.0,
@@ -180,7 +188,11 @@ async fn keep(db: &PgPool, bucket: &Bucket, change: Uuid, packs: Packs) -> sqlx:
     Ok(true)
 }
 
-/// Makes the packs of a bucket from its rollups.
+fn is_serialization_failure(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("40001")
+}
+
+/// What the packs of a bucket must hold, by its rollups; days and weeks of conversions by the conversions themselves.
 async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
     let mut packs: BTreeMap<(String, String), Writer> = BTreeMap::new();
     match bucket.facts {
@@ -287,32 +299,37 @@ pub async fn verify(db: &PgPool, bucket: &Bucket) -> sqlx::Result<usize> {
 /// # Errors
 /// The database's.
 pub async fn discard(db: &PgPool, workspace: Option<Uuid>) -> sqlx::Result<()> {
+    // In the order of `rollups_changed`, for the reasons told there.
+    let mut tx = db.begin().await?;
     sqlx::query!(
-        "with gone as (
-            delete from rollup_packs where $1::uuid is null or workspace_id = $1
-            returning workspace_id, facts, case grain when 'quarter' then 'day' else grain end as grain, bucket
-        )
-        insert into rollup_packs_due (workspace_id, facts, grain, bucket)
-        select distinct workspace_id, facts, grain, bucket from gone
-        on conflict (workspace_id, facts, grain, bucket) do update set change = default",
+        "insert into rollup_packs_due (workspace_id, facts, grain, bucket)
+        select workspace_id, facts, grain, bucket from rollup_packs
+        where grain <> 'quarter' and ($1::uuid is null or workspace_id = $1)
+        union
+        select workspace_id, facts, grain, bucket from rollup_packs_due where $1 is null or workspace_id = $1
+        order by 1, 2, 3, 4
+        on conflict (workspace_id, facts, grain, bucket) do update set bucket = excluded.bucket",
         workspace
     )
-    .execute(db)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    sqlx::query!("delete from rollup_packs where $1::uuid is null or workspace_id = $1", workspace)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
 }
 
-/// Notes that the rollups of clicks of a day and of its month have changed, where no row of all clicks tells it.
+/// Notes that the rollups of a day or month have changed, where no row tells it by itself.
 ///
 /// # Errors
 /// The database's.
-pub async fn changed(db: impl PgExecutor<'_>, day: Day) -> sqlx::Result<()> {
+pub async fn changed(db: impl PgExecutor<'_>, day: Day, facts: Facts, grain: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"select rollups_changed($1, 'clicks', 'day', $2)::text as "day",
-            rollups_changed($1, 'clicks', 'month', $3)::text as "month""#,
+        r#"select rollups_changed($1, $2, $3, $4)::text as "done""#,
         day.workspace,
-        day.start.0,
-        day.month().start.0,
+        facts.as_str(),
+        grain,
+        day.start.0
     )
     .fetch_one(db)
     .await?;

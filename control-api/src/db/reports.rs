@@ -15,7 +15,7 @@ mod spans;
 
 use chrono_tz::Tz;
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
-pub use spans::Span;
+pub use spans::{Span, unpacked_runs};
 use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
 
 use crate::time::At;

@@ -4,13 +4,13 @@
 
 mod tally;
 
-use chrono::Datelike as _;
+use chrono::{Datelike as _, TimeDelta};
 use futures::TryStreamExt as _;
 use sqlx::{PgPool, Postgres, Transaction};
 use tally::{Delta, Tally};
 use uuid::Uuid;
 
-use super::packs;
+use super::packs::{self, Facts};
 use crate::time::At;
 
 /// Only one instance writes rollups at a time; the others find the lock taken and rest.
@@ -170,11 +170,22 @@ pub async fn rebuild(db: &PgPool, day: Day, trimmed_before: At) -> sqlx::Result<
     let changed = sqlx::query_file_scalar!("src/db/rollups/rebuild.sql", day.workspace, day.start.0, kept)
         .fetch_one(&mut *tx)
         .await?;
+    if changed > 0 {
+        packs::changed(&mut *tx, day, Facts::Clicks, "day").await?;
+        packs::changed(&mut *tx, day.month(), Facts::Clicks, "month").await?;
+    }
     tx.commit().await?;
     Ok(changed)
 }
 
 impl Day {
+    /// The days of the month that it begins.
+    pub(super) fn days(self) -> impl Iterator<Item = Self> {
+        let first = self.start.0;
+        let days = (0..31).map(move |days| first + TimeDelta::days(days));
+        days.take_while(move |day| day.month() == first.month()).map(move |day| Self { start: At(day), ..self })
+    }
+
     /// Its month, by its first day.
     #[must_use]
     pub fn month(self) -> Self {
@@ -200,6 +211,9 @@ pub async fn rebuild_month(db: &PgPool, month: Day) -> sqlx::Result<i64> {
     let changed = sqlx::query_file_scalar!("src/db/rollups/rebuild_month.sql", month.workspace, month.start.0)
         .fetch_one(&mut *tx)
         .await?;
+    if changed > 0 {
+        packs::changed(&mut *tx, month, Facts::Clicks, "month").await?;
+    }
     tx.commit().await?;
     Ok(changed)
 }
@@ -230,7 +244,6 @@ pub async fn trim(db: &PgPool, since: At, before: At) -> sqlx::Result<usize> {
         sqlx::query_file!("src/db/rollups/trim_month.sql", day.workspace_id, day.dimension, day.bucket)
             .execute(&mut *tx)
             .await?;
-        packs::changed(&mut *tx, Day { workspace: day.workspace_id, start: At(day.bucket) }).await?;
         tx.commit().await?;
     }
     Ok(crowded.len())

@@ -252,16 +252,6 @@ async fn caught_up(replica: &PgPool, written: &str) -> sqlx::Result<Transaction<
     db::reports::snapshot(replica).await
 }
 
-/// An error of a report's statement. A zone that we know and the database's own tables don't is the caller's to change.
-pub(crate) fn refused(error: sqlx::Error) -> ApiError {
-    match &error {
-        sqlx::Error::Database(database) if database.code().as_deref() == Some("22023") => {
-            ApiError::field("?tz", "value", "is not a time zone that the database knows")
-        }
-        _ => error.into(),
-    }
-}
-
 /// What a report covers, as it shows it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Range {

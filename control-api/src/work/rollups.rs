@@ -104,8 +104,14 @@ const PACKED: i64 = 100;
 pub async fn run_packs(app: App, stop: CancellationToken) {
     let mut pause = Duration::from_secs(5);
     while rest(&stop, pause).await {
-        pause = match db::packs::make(&app.reads, At::from_millis(app.ambient.now()), PACKED).await {
-            Ok(Some(PACKED)) => Duration::ZERO,
+        let making = db::packs::make(&app.reads, At::from_millis(app.ambient.now()), PACKED);
+        // What is begun and not kept is made another time.
+        let made = tokio::select! {
+            made = making => made,
+            () = stop.cancelled() => return,
+        };
+        pause = match made {
+            Ok(PACKED) => Duration::ZERO,
             Ok(_) => Duration::from_secs(60),
             Err(error) => {
                 tracing::warn!(%error, "packing rollups failed; trying again in a minute");
@@ -226,8 +232,11 @@ async fn verify_packs(db: &PgPool, workspace: Option<Uuid>) -> anyhow::Result<us
 /// Packs all that is due and over; what another instance is at is left to it.
 async fn pack(db: &PgPool, now: Millis) -> anyhow::Result<()> {
     let mut made = 0;
-    while let Some(some @ 1..) = db::packs::make(db, At::from_millis(now), PACKED).await? {
-        made += some;
+    loop {
+        match db::packs::make(db, At::from_millis(now), PACKED).await? {
+            0 => break,
+            some => made += some,
+        }
     }
     tracing::info!(made, "packed days and months");
     Ok(())

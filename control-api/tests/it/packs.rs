@@ -1,7 +1,7 @@
 //! Packs say what their rollups say, or they aren't there.
 
 use control_api::{
-    db::packs,
+    db::{packs, rollups},
     time::At,
     work::{
         rollups::{Check, check},
@@ -22,7 +22,7 @@ fn far() -> At {
 }
 
 async fn pack(pool: &PgPool, now: At) {
-    while packs::make(pool, now, 10).await.unwrap() > Some(0) {}
+    while packs::make(pool, now, 10).await.unwrap() > 0 {}
 }
 
 /// The first moments of the days of clicks that are packed.
@@ -136,4 +136,11 @@ async fn damaged_packs_are_found_and_made_anew(pool: PgPool) {
         check(&pool, Check::Verify, None, service.now()).await.unwrap();
         assert!(!packs::kept(&pool, None).await.unwrap().is_empty());
     }
+    // A repair takes the packs of its day away at once, also where all clicks together were right.
+    let touch = "update click_rollups set human_link = human_link + 1 where dimension = 'partner' and grain = 'day'";
+    sqlx::query(touch).execute(&pool).await.unwrap();
+    assert_eq!(days(&pool).await.len(), 1);
+    let day = rollups::days(&pool, None).await.unwrap()[0];
+    assert_eq!(rollups::rebuild(&pool, day, day.start).await.unwrap(), 1);
+    assert_eq!(days(&pool).await, []);
 }

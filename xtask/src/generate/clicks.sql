@@ -34,8 +34,9 @@ select w.id, click_id, f.link_id, f.domain, f.slug, f.destination, f.assignment_
     case when device = 'mobile' then pg_temp.word(n, 18, '{ios,android}')
         else pg_temp.word(n, 18, '{windows,macos,linux,chromeos}') end,
     bot, case when bot is null then 'appended' else 'bot' end, 'FRA', 1,
-    -- One in a hundred is hours late.
-    at + make_interval(secs => case when pg_temp.r(n, 19) < 0.01 then 36000 * pg_temp.r(n, 21) else 2 end)
+    -- One in a hundred is hours late, but none is yet to come.
+    least(at + make_interval(secs => case when pg_temp.r(n, 19) < 0.01 then 36000 * pg_temp.r(n, 21) else 2 end),
+        greatest(at, now()))
 from (select * from identified union all select * from identified where n % 20 = 0) c
 join link_facts f on f.link = c.link
 cross join w

@@ -13,7 +13,7 @@ use crate::db::packs::format::Key;
 /// The key of rows that have no value.
 pub(super) const NONE: &str = "none";
 
-/// What something is counted under, in the order of its text.
+/// What something is counted under. In order: spans by time, then ids, then texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Under<'a> {
     /// A span of time.
@@ -90,7 +90,7 @@ impl Tags {
             if tags.is_empty() {
                 tagged.push((Under::NONE, sum));
             }
-            tagged.extend(tags.iter().map(|tag| (Under::Key(Key::Text(tag)), sum)));
+            tagged.extend(tags.iter().map(|tag| (Under::key(tag), sum)));
         }
         tagged.sort_unstable_by_key(|(tag, _)| *tag);
         tagged

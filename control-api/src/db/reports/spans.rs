@@ -1,7 +1,5 @@
-//! How a range is cut into spans that the rollups hold: whole months inside it, whole days around them, quarter-hours at
-//! its ends.
-
-use std::collections::BTreeSet;
+//! How a range is cut into spans that the rollups and packs hold: whole months inside it, whole weeks and days around them,
+//! quarter-hours at its ends.
 
 use chrono::{Datelike as _, Days, Months, NaiveTime};
 use shared::Millis;
@@ -90,33 +88,26 @@ pub(super) fn packable(quarters: &[Span]) -> Covered {
     covered
 }
 
-/// What of packable spans has no pack, in runs; `packed` are the first moments of the packs that there are. The rollups have
-/// no weeks: what has no pack of those is days.
-pub(super) fn unpacked(spans: &[Span], packed: &BTreeSet<(&str, At)>) -> Vec<Span> {
-    let mut missing: Vec<Span> = vec![];
-    for &span in spans {
-        let mut from = span.from;
-        while from < span.to {
-            let to = match span.grain {
-                "month" => month_from(At::from_millis(from.millis().plus(1))),
-                "week" => At::from_millis(from.millis().plus(7 * Millis::DAY)),
-                _ => At::from_millis(from.millis().plus(Millis::DAY)),
-            };
-            // A calendar's end.
-            if to <= from {
-                break;
-            }
-            if !packed.contains(&(span.grain, from)) {
-                let grain = if span.grain == "week" { "day" } else { span.grain };
-                match missing.last_mut() {
-                    Some(run) if run.grain == grain && run.to == from => run.to = to,
-                    _ => missing.push(Span { grain, from, to }),
-                }
-            }
-            from = to;
+/// Buckets that are not packed, by their first moment and grain, in runs. The rollups have no weeks: those are days, and
+/// `quarter` stands for the quarter-hours of a day.
+pub fn unpacked_runs(mut buckets: Vec<(At, String)>) -> Vec<Span> {
+    buckets.sort_unstable();
+    buckets.dedup();
+    let mut runs: Vec<Span> = vec![];
+    for (from, grain) in buckets {
+        let days = |days: i64| At::from_millis(from.millis().plus(days * Millis::DAY));
+        let (grain, to) = match &*grain {
+            "month" => ("month", month_from(At::from_millis(from.millis().plus(1)))),
+            "week" => ("day", days(7)),
+            "quarter" => ("quarter", days(1)),
+            _ => ("day", days(1)),
+        };
+        match runs.last_mut() {
+            Some(run) if run.grain == grain && run.to == from => run.to = to,
+            _ => runs.push(Span { grain, from, to }),
         }
     }
-    missing
+    runs
 }
 
 /// The first day at or after a moment.
@@ -175,32 +166,30 @@ mod tests {
             };
             spans.iter().map(text).collect()
         };
-        let spans = cut(at("2026-01-30T22:15:00Z"), at("2026-04-03T01:00:00Z"), &["quarter", "day", "month"]);
-        let packed = [("day", at("2026-04-01T00:00:00Z")), ("month", at("2026-02-01T00:00:00Z"))].into();
-        assert_eq!(
-            text(&unpacked(&spans[1..4], &packed)),
-            ["day 01-31T00:00..02-01T00:00", "month 03-01T00:00..04-01T00:00", "day 04-02T00:00..04-03T00:00"]
-        );
-        assert_eq!(unpacked(&spans[1..4], &BTreeSet::new()).len(), 3, "runs");
-
         // 1 April 2026 is a Wednesday.
         let weeks = cut(at("2026-03-28T00:00:00Z"), at("2026-04-15T00:00:00Z"), &["quarter", "day", "week", "month"]);
         assert_eq!(
             text(&weeks),
             ["day 03-28T00:00..03-30T00:00", "week 03-30T00:00..04-13T00:00", "day 04-13T00:00..04-15T00:00"]
         );
-        let packed = [("week", at("2026-03-30T00:00:00Z")), ("day", at("2026-04-14T00:00:00Z"))].into();
-        let missing = ["day 03-28T00:00..03-30T00:00", "day 04-06T00:00..04-14T00:00"];
-        assert_eq!(text(&unpacked(&weeks, &packed)), missing, "in days");
+        let buckets = |of: &[(&str, &str)]| of.iter().map(|(from, grain)| (at(from), (*grain).to_owned())).collect();
+        let missing = unpacked_runs(buckets(&[
+            ("2026-04-13T00:00:00Z", "day"),
+            ("2026-04-06T00:00:00Z", "week"),
+            ("2026-04-13T00:00:00Z", "day"),
+            ("2026-03-29T00:00:00Z", "day"),
+        ]));
+        assert_eq!(text(&missing), ["day 03-29T00:00..03-30T00:00", "day 04-06T00:00..04-14T00:00"], "a week in days");
+        let missing = unpacked_runs(buckets(&[
+            ("2026-02-01T00:00:00Z", "month"),
+            ("2026-03-01T00:00:00Z", "month"),
+            ("2026-04-01T00:00:00Z", "quarter"),
+        ]));
+        assert_eq!(text(&missing), ["month 02-01T00:00..04-01T00:00", "quarter 04-01T00:00..04-02T00:00"]);
 
         let covered = packable(&cut(at("2026-01-30T22:15:00Z"), at("2026-02-03T01:00:00Z"), &["quarter"]));
         assert_eq!(text(&covered.packable), ["quarter 01-31T00:00..02-03T00:00"]);
         assert_eq!(covered.rest.len(), 2);
-        let packed = [("quarter", at("2026-02-01T00:00:00Z"))].into();
-        assert_eq!(
-            text(&unpacked(&covered.packable, &packed)),
-            ["quarter 01-31T00:00..02-01T00:00", "quarter 02-02T00:00..02-03T00:00"]
-        );
         let short = cut(at("2026-01-30T22:15:00Z"), at("2026-01-31T23:45:00Z"), &["quarter"]);
         assert_eq!(packable(&short), Covered { packable: vec![], rest: short.clone() });
     }

@@ -8,7 +8,7 @@ use super::{
     Compare, Filters, Range, View,
     compare::{Step, change},
     hints::{self, Hint, TrafficFacts},
-    public_key, ratio, refused, settle, shown, snapshot,
+    public_key, ratio, settle, shown, snapshot,
 };
 use crate::{
     app::App,
@@ -176,15 +176,15 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let View { bots, limit, compare } = view;
     settle(app, scope.as_of).await?;
     let mut db = snapshot(app).await?;
-    reports::read_by_page(&mut *db, true).await.map_err(refused)?;
-    let grouped = reports::clicks::grouped(&mut db, scope, group, bots, shown(limit)).await.map_err(refused)?;
+    reports::read_by_page(&mut *db, true).await?;
+    let grouped = reports::clicks::grouped(&mut db, scope, group, bots, shown(limit)).await?;
     let before = match compare {
         Some(Compare::Previous) => {
             let step = Step::of(scope);
             let keys: Vec<String> =
                 grouped.groups.iter().filter_map(|(key, ..)| step.key(Some(group), key, scope.tz)).collect();
             let scope = step.before(scope);
-            let found = reports::clicks::of_keys(&mut db, &scope, group, keys).await.map_err(refused)?;
+            let found = reports::clicks::of_keys(&mut db, &scope, group, keys).await?;
             let by_key = found.groups.into_iter().map(|(key, _, counts)| (key, counts)).collect();
             Some(Before { step, scope, totals: found.totals, by_key })
         }
@@ -193,11 +193,11 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let totals = TrafficTotals::of(grouped.totals, bots);
     let mut hints = vec![];
     if totals.selected == 0 {
-        reports::read_by_page(&mut *db, false).await.map_err(refused)?;
+        reports::read_by_page(&mut *db, false).await?;
         let mut facts = TrafficFacts { left_out: totals.total, later: None, sides: vec![] };
         if totals.total == 0 {
-            facts.later = reports::hints::clicks_after(&mut db, scope).await.map_err(refused)?;
-            facts.sides = hints::sides(&mut db, scope).await.map_err(refused)?;
+            facts.later = reports::hints::clicks_after(&mut db, scope).await?;
+            facts.sides = hints::sides(&mut db, scope).await?;
         }
         hints = hints::of_traffic((scope, bots).into(), &facts);
     }

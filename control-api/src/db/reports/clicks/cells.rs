@@ -1,7 +1,5 @@
 //! Reads the cells that reports of clicks are made of: counts under keys, from packs, rollups and deltas, or from facts.
 
-use std::collections::BTreeSet;
-
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -10,7 +8,7 @@ use super::{
         Filter, Scope,
         fragments::{Sql, push_filter, push_key},
         keys::Tags,
-        spans::{Covered, Span, cut, has_whole_quarters, packable, spans, unpacked},
+        spans::{Covered, Span, cut, has_whole_quarters, packable, spans},
     },
     Group,
     sums::{Cells, Row, Single},
@@ -48,10 +46,10 @@ pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Option<Gro
         Plan::Facts => Table::Facts,
         Plan::Rollups(dimension) => {
             let mut covered = cover(scope, group, dimension);
-            cells.packs =
+            let (packs, unpacked) =
                 packs::read(&mut *db, scope.workspace.uuid(), Facts::Clicks, dimension, &covered.packable).await?;
-            let packed: BTreeSet<_> = cells.packs.iter().map(|pack| (&*pack.grain, pack.bucket)).collect();
-            covered.rest.extend(unpacked(&covered.packable, &packed));
+            cells.packs = packs;
+            covered.rest.extend(unpacked);
             if !covered.rest.is_empty() {
                 let mut sql = rollups(scope, group, dimension, &covered.rest);
                 cells.rows = sql.build_query_as::<Row>().fetch_all(&mut *db).await?;

@@ -4,8 +4,6 @@
 //! these, and days and weeks of every dimension. What of a range is none of these is summed one by one: the hours at its ends, and
 //! days that are not packed yet.
 
-use std::collections::BTreeSet;
-
 use sqlx::PgConnection;
 
 use super::{
@@ -13,7 +11,7 @@ use super::{
         Bots, Filter, Scope,
         fragments::{Sql, push_filter, push_key},
         keys::Tags,
-        spans::{Covered, Span, cut, grains, has_whole_quarters, packable, unpacked},
+        spans::{Covered, Span, cut, grains, has_whole_quarters, packable},
     },
     Group,
     sums::{Cells, Row},
@@ -99,10 +97,9 @@ pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Group, bot
     let mut sql = Sql::new("");
     let mut union = "";
     if let Some(mut plan) = Plan::of(scope, Some(group)) {
-        cells.packs =
+        let (packs, missing) =
             packs::read(&mut *db, scope.workspace.uuid(), Facts::Conversions, plan.dimension, &plan.packable).await?;
-        let packed: BTreeSet<_> = cells.packs.iter().map(|pack| (&*pack.grain, pack.bucket)).collect();
-        let missing = unpacked(&plan.packable, &packed);
+        cells.packs = packs;
         held = plan.packable.iter().flat_map(|span| outside(*span, &missing)).collect();
         plan.unpack(missing);
         for span in &plan.rows {

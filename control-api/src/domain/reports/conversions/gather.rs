@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        Compare, Filters, Range, View, compare::Step, hints, hints::ConversionFacts, public_key, ratio, refused,
-        settle, shown, snapshot,
+        Compare, Filters, Range, View, compare::Step, hints, hints::ConversionFacts, public_key, ratio, settle, shown,
+        snapshot,
     },
     ConversionGroup, ConversionReport, ConversionsBefore, Outcome, OutcomeChange, Revenue, Reward,
 };
@@ -76,22 +76,22 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let View { bots, limit, compare } = view;
     settle(app, scope.as_of).await?;
     let mut db = snapshot(app).await?;
-    reports::read_by_page(&mut *db, true).await.map_err(refused)?;
+    reports::read_by_page(&mut *db, true).await?;
     let of_clicks = group.of_clicks();
-    let found = Conversions::read(&mut db, scope, group, bots).await.map_err(refused)?;
+    let found = Conversions::read(&mut db, scope, group, bots).await?;
     // Conversions are summed while the clicks are read that they are measured against.
     let (grouped, clicks) = tokio::join!(found.grouped(shown(limit)), Measure::read(&mut db, scope, of_clicks));
-    let (grouped, clicks) = (grouped.map_err(refused)?, clicks.map_err(refused)?);
+    let (grouped, clicks) = (grouped?, clicks?);
     let keys: Vec<String> = grouped.groups.iter().map(|shown| shown.key.clone()).collect();
     let before = match compare {
         Some(Compare::Previous) => {
             let step = Step::of(scope);
             let keys: Vec<String> = keys.iter().filter_map(|key| step.key(of_clicks, key, scope.tz)).collect();
             let scope = step.before(scope);
-            let found = Conversions::read(&mut db, &scope, group, bots).await.map_err(refused)?;
-            let clicks = Measure::read(&mut db, &scope, of_clicks).await.map_err(refused)?;
-            let grouped = found.of_keys(keys.clone()).await.map_err(refused)?;
-            let reach = clicks.of_keys(keys).await.map_err(refused)?;
+            let found = Conversions::read(&mut db, &scope, group, bots).await?;
+            let clicks = Measure::read(&mut db, &scope, of_clicks).await?;
+            let grouped = found.of_keys(keys.clone()).await?;
+            let reach = clicks.of_keys(keys).await?;
             Some(Before { step, scope, period: Period { grouped, reach } })
         }
         None => None,
@@ -99,21 +99,21 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let reach = clicks.of_keys(keys);
     let beside = conversions::beside(&mut db, scope, bots);
     let (reach, beside) = tokio::join!(reach, beside);
-    let (reach, (unattributed, pending)) = (reach.map_err(refused)?, beside.map_err(refused)?);
+    let (reach, (unattributed, pending)) = (reach?, beside?);
 
     let now = Outcomes::of(group, Period { grouped, reach })?;
     let mut hints = vec![];
     if now.totals.is_empty() {
-        reports::read_by_page(&mut *db, false).await.map_err(refused)?;
+        reports::read_by_page(&mut *db, false).await?;
         let facts = ConversionFacts {
-            left_out: reports::hints::left_out(&mut db, scope, bots).await.map_err(refused)?,
+            left_out: reports::hints::left_out(&mut db, scope, bots).await?,
             unattributed,
             pending,
-            later: reports::hints::conversions_after(&mut db, scope).await.map_err(refused)?,
-            conversions: reports::hints::conversions(&mut db, scope, bots).await.map_err(refused)?,
-            has_events: reports::hints::has_events(&mut db, scope).await.map_err(refused)?,
-            tracking: reports::hints::tracking(&mut db, scope).await.map_err(refused)?,
-            sides: hints::sides(&mut db, scope).await.map_err(refused)?,
+            later: reports::hints::conversions_after(&mut db, scope).await?,
+            conversions: reports::hints::conversions(&mut db, scope, bots).await?,
+            has_events: reports::hints::has_events(&mut db, scope).await?,
+            tracking: reports::hints::tracking(&mut db, scope).await?,
+            sides: hints::sides(&mut db, scope).await?,
         };
         hints = hints::of_conversions((scope, bots).into(), &facts);
     }
