@@ -148,11 +148,12 @@ async fn disk(centre: &Centre<'_>) -> anyhow::Result<()> {
         .await?
         .query(
             "with clicks as (select count(*)::float8 as many from clicks), weights as (
-               select regexp_replace(c.relname, '^(clicks|click_rollups)_.*', '\\1') as name,
+               select regexp_replace(c.relname, '^(clicks|click_rollups|conversion_rollups)_.*', '\\1') as name,
                  sum(pg_table_size(c.oid))::float8 as heap, sum(pg_indexes_size(c.oid))::float8 as indexes
                from pg_class c
                where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
-                 and (c.relname ~ '^(clicks|click_rollups)_' or c.relname = 'conversions')
+                 and (c.relname ~ '^(clicks|click_rollups|conversion_rollups)_'
+                   or c.relname in ('conversions', 'rollup_packs'))
                group by 1)
              select name, heap / many, indexes / many from weights, clicks order by 1",
             &[],
