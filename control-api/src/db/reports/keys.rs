@@ -2,12 +2,16 @@
 
 use std::cmp::Ordering;
 
-use hashbrown::HashMap;
+use chrono::{DateTime, Utc};
+use hashbrown::{HashMap, HashSet};
 use shared::id::WorkspaceId;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::calendar::{Calendar, Slot};
+use super::{
+    calendar::{Calendar, Slot},
+    ledger::Ledger,
+};
 use crate::db::packs::format::Key;
 
 /// The key of rows that have no value.
@@ -24,6 +28,14 @@ pub(super) enum Under<'a> {
 
 impl<'a> Under<'a> {
     pub(super) const NONE: Self = Self::Key(Key::Text(NONE));
+
+    /// The span that holds a moment, where groups are spans; else the key.
+    pub(super) fn of(calendar: &mut Option<Calendar>, at: DateTime<Utc>, key: Key<'a>) -> Self {
+        match calendar {
+            Some(calendar) => Self::Slot(calendar.slot(at)),
+            None => Self::Key(key),
+        }
+    }
 
     /// A key that the database wrote as a text.
     pub(super) fn key(text: &'a str) -> Self {
@@ -59,6 +71,16 @@ pub(super) fn keep_first<G>(groups: &mut Vec<G>, limit: usize, order: impl Fn(&G
     rest
 }
 
+/// Leaves the groups under some keys.
+pub(super) fn keep_keys<Sum>(groups: &mut Vec<(Under<'_>, Sum)>, keys: &[String], calendar: Option<&Calendar>) {
+    let texts: HashSet<&str> = keys.iter().map(String::as_str).collect();
+    let keys: HashSet<Under<'_>> = keys.iter().map(|key| Under::key(key)).collect();
+    groups.retain(|(under, _)| match under {
+        Under::Slot(_) => texts.contains(&*under.text(calendar)),
+        Under::Key(_) => keys.contains(under),
+    });
+}
+
 /// The tags that partners carry now.
 #[derive(Debug, Default)]
 pub(super) struct Tags(HashMap<Uuid, Vec<String>>);
@@ -75,14 +97,14 @@ impl Tags {
         Ok(Self(rows.into_iter().map(|row| (row.id, row.tags)).collect()))
     }
 
-    /// What stands under partners once more under each of their tags, in the order of tags; who carries none stands under
-    /// `none`.
-    pub(super) fn of_each<'p, Sum>(
-        &self,
-        partners: impl Iterator<Item = (Under<'p>, &'p Sum)>,
-    ) -> Vec<(Under<'_>, &'p Sum)> {
+    /// What stands under partners once more under each of their tags: each may have several, or none.
+    pub(super) fn spread<'a, Sum: Default>(
+        &'a self,
+        partners: &Ledger<'_, Sum>,
+        mut merge: impl FnMut(&mut Sum, &Sum),
+    ) -> sqlx::Result<Ledger<'a, Sum>> {
         let mut tagged = vec![];
-        for (partner, sum) in partners {
+        for (partner, sum) in partners.groups() {
             let tags = match partner {
                 Under::Key(Key::Id(id)) => self.0.get(&id).map(Vec::as_slice).unwrap_or_default(),
                 _ => &[],
@@ -93,6 +115,8 @@ impl Tags {
             tagged.extend(tags.iter().map(|tag| (Under::key(tag), sum)));
         }
         tagged.sort_unstable_by_key(|(tag, _)| *tag);
-        tagged
+        let mut ledger = Ledger::default();
+        ledger.add(tagged.into_iter().map(Ok), |to: &mut Sum, of| merge(to, of))?;
+        Ok(ledger)
     }
 }

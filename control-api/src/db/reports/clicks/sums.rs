@@ -4,14 +4,13 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use hashbrown::HashSet;
 use uuid::Uuid;
 
 use super::{
     super::{
         Bots,
         calendar::{Calendar, quarter},
-        keys::{Tags, Under, keep_first},
+        keys::{Tags, Under, keep_first, keep_keys},
         ledger::Ledger,
     },
     Counts, Group,
@@ -110,13 +109,8 @@ impl Cells {
     /// Some groups by their keys; those without clicks are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Top> {
         let calendar = Calendar::of(self.group, self.tz);
-        let texts: HashSet<&str> = keys.iter().map(String::as_str).collect();
-        let keys: HashSet<Under<'_>> = keys.iter().map(|key| Under::key(key)).collect();
         self.shown(|groups| {
-            groups.retain(|(under, _)| match under {
-                Under::Slot(_) => texts.contains(&*under.text(calendar.as_ref())),
-                Under::Key(_) => keys.contains(under),
-            });
+            keep_keys(groups, keys, calendar.as_ref());
             vec![]
         })
     }
@@ -129,7 +123,8 @@ impl Cells {
         for (_, sum) in sums.groups() {
             top.totals.add(sum.counts);
         }
-        let tagged = self.tags.as_ref().map(|tags| tagged(&sums, tags)).transpose()?;
+        let merge = |to: &mut Sum<'_>, of: &Sum<'_>| to.counts.add(of.counts);
+        let tagged = self.tags.as_ref().map(|tags| tags.spread(&sums, merge)).transpose()?;
         let mut groups: Groups<'_, '_> = tagged.as_ref().unwrap_or(&sums).groups().collect();
         for (_, sum) in choose(&mut groups) {
             top.other.get_or_insert_default().add(sum.counts);
@@ -157,11 +152,7 @@ impl Cells {
             let bucket = bucket.0;
             let cells = format::cells::<format::Clicks<'_>>(cells).map(|cell| {
                 let cell = cell?;
-                let under = match calendar {
-                    Some(calendar) => Under::Slot(calendar.slot(quarter(bucket, cell.part))),
-                    None => Under::Key(cell.key),
-                };
-                Ok((under, cell))
+                Ok((Under::of(calendar, quarter(bucket, cell.part), cell.key), cell))
             });
             ledger.add(cells, |sum: &mut Sum<'_>, cell| sum.add(cell.into(), Some((bucket, cell.part, grain))))?;
         }
@@ -209,14 +200,6 @@ impl<'a> Sum<'a> {
             _ => (bucket, grain.to_owned()),
         })
     }
-}
-
-/// Partners' clicks under the tags that they carry: each may have several, or none.
-fn tagged<'a>(partners: &Ledger<'_, Sum<'a>>, tags: &'a Tags) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
-    let mut ledger = Ledger::default();
-    let cells = tags.of_each(partners.groups());
-    ledger.add(cells.into_iter().map(Ok), |sum: &mut Sum<'_>, of: &Sum<'_>| sum.counts.add(of.counts))?;
-    Ok(ledger)
 }
 
 impl From<format::Clicks<'_>> for Counts {

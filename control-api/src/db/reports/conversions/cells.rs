@@ -1,8 +1,8 @@
 //! Reads the cells that reports of conversions are made of: sums under keys, by currency.
 //!
 //! The rollups hold months of every dimension, and of all conversions together also days and quarter-hours; packs hold
-//! these, and days and weeks of every dimension. What of a range is none of these is summed one by one: the hours at its ends, and
-//! days that are not packed yet.
+//! these, and days and weeks of every dimension. What of a range is none of these is summed one by one: the hours at its
+//! ends, and days that are not packed yet.
 
 use sqlx::PgConnection;
 

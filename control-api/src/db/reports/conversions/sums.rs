@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use hashbrown::HashSet;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -13,7 +12,7 @@ use super::{
         Bots,
         calendar::{Calendar, quarter},
         clicks,
-        keys::{Tags, Under, keep_first},
+        keys::{Tags, Under, keep_first, keep_keys},
         ledger::Ledger,
     },
     Grouped, Shown, Sums,
@@ -175,13 +174,8 @@ impl Cells {
     /// Some groups by their keys; those without conversions are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Grouped> {
         let calendar = Calendar::of(self.group, self.tz);
-        let texts: HashSet<&str> = keys.iter().map(String::as_str).collect();
-        let keys: HashSet<Under<'_>> = keys.iter().map(|key| Under::key(key)).collect();
         self.shown(|groups| {
-            groups.retain(|(under, _)| match under {
-                Under::Slot(_) => texts.contains(&*under.text(calendar.as_ref())),
-                Under::Key(_) => keys.contains(under),
-            });
+            keep_keys(groups, keys, calendar.as_ref());
             vec![]
         })
     }
@@ -194,7 +188,7 @@ impl Cells {
         for (_, sum) in sums.groups() {
             totals.merge(sum);
         }
-        let tagged = self.tags.as_ref().map(|tags| tagged(&sums, tags)).transpose()?;
+        let tagged = self.tags.as_ref().map(|tags| tags.spread(&sums, Sum::merge)).transpose()?;
         let mut groups: Groups<'_, '_> = tagged.as_ref().unwrap_or(&sums).groups().collect();
         let mut other: Option<Sum<'_>> = None;
         for (_, sum) in choose(&mut groups) {
@@ -219,11 +213,7 @@ impl Cells {
             let selected = cells.filter(|cell| cell.as_ref().map_or(true, |cell| bots.selects(cell.bot)));
             let cells = selected.map(|cell| {
                 let cell = cell?;
-                let under = match calendar {
-                    Some(calendar) => Under::Slot(calendar.slot(quarter(bucket.0, cell.part))),
-                    None => Under::Key(cell.key),
-                };
-                Ok((under, cell))
+                Ok((Under::of(calendar, quarter(bucket.0, cell.part), cell.key), cell))
             });
             ledger.add(cells, |sum: &mut Sum<'_>, cell| sum.add(&cell))?;
         }
@@ -240,12 +230,4 @@ impl Cells {
         ledger.add(rows.into_iter().map(Ok), |sum, cell| sum.add(&cell))?;
         Ok(ledger)
     }
-}
-
-/// Partners' conversions under the tags that they carry: each may have several, or none.
-fn tagged<'a>(partners: &Ledger<'_, Sum<'a>>, tags: &'a Tags) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
-    let mut ledger = Ledger::default();
-    let cells = tags.of_each(partners.groups());
-    ledger.add(cells.into_iter().map(Ok), |sum: &mut Sum<'_>, of: &Sum<'_>| sum.merge(of))?;
-    Ok(ledger)
 }
