@@ -12,7 +12,7 @@ use shared::Millis;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use self::format::{Clicks, Conversions, Key, Writer};
+use self::format::{Key, clicks, conversions};
 use super::{
     reports::{Span, unpacked_runs},
     rollups::Day,
@@ -95,7 +95,7 @@ pub async fn read(
     .fetch_all(&mut *db)
     .await?
     .into_iter()
-    .partition(|pack| format::is_known(&pack.cells));
+    .partition(|pack| format::is_known(facts, &pack.cells));
     let due = sqlx::query!(
         r#"select s.grain as "grain!", d.bucket as "bucket: At"
         from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) as s (grain, first, after)
@@ -194,13 +194,13 @@ fn is_serialization_failure(error: &sqlx::Error) -> bool {
 
 /// What the packs of a bucket must hold, by its rollups; days and weeks of conversions by the conversions themselves.
 async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
-    let mut packs: BTreeMap<(String, String), Writer> = BTreeMap::new();
     match bucket.facts {
         Facts::Clicks => {
+            let mut packs: BTreeMap<_, clicks::Writer> = BTreeMap::new();
             let mut rows =
                 sqlx::query_file!("src/db/packs/clicks.sql", bucket.workspace, bucket.grain, bucket.start.0).fetch(db);
             while let Some(row) = rows.try_next().await? {
-                packs.entry((row.dimension, row.grain)).or_default().push(&Clicks {
+                packs.entry((row.dimension, row.grain)).or_default().push(&clicks::Cell {
                     part: part(row.part)?,
                     key: Key::of(&row.key),
                     human_link: row.human_link,
@@ -210,33 +210,35 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
                     human_partner: row.human_partner,
                 })?;
             }
+            Ok(packs.into_iter().map(|(of, writer)| (of, writer.finish())).collect())
         }
         Facts::Conversions => {
+            let mut packs: BTreeMap<_, conversions::Writer> = BTreeMap::new();
             let mut rows =
                 sqlx::query_file!("src/db/packs/conversions.sql", bucket.workspace, bucket.grain, bucket.start.0)
                     .fetch(db);
             while let Some(row) = rows.try_next().await? {
-                packs.entry((row.dimension, row.grain)).or_default().push(&Conversions {
+                packs.entry((row.dimension, row.grain)).or_default().push(&conversions::Cell {
                     part: part(row.part)?,
-                    key: Key::of(&row.key),
+                    key: &row.key,
                     bot: row.bot,
-                    currency: &row.currency,
-                    reward_currency: &row.reward_currency,
-                    click: row.click,
-                    label: &row.label,
-                    leads: row.leads,
-                    sales: row.sales,
-                    refunds: row.refunds,
-                    cancellations: row.cancellations,
-                    reversals: row.reversals,
-                    gross: whole(&row.gross)?,
-                    negative: whole(&row.negative)?,
-                    reward: whole(&row.reward)?,
+                    pair: (&row.currency, &row.reward_currency),
+                    latest: (row.click, &row.label),
+                    numbers: conversions::Numbers {
+                        leads: row.leads,
+                        sales: row.sales,
+                        refunds: row.refunds,
+                        cancellations: row.cancellations,
+                        reversals: row.reversals,
+                        gross: whole(&row.gross)?,
+                        negative: whole(&row.negative)?,
+                        reward: whole(&row.reward)?,
+                    },
                 })?;
             }
+            packs.into_iter().map(|(of, writer)| Ok((of, writer.finish()?))).collect()
         }
     }
-    Ok(packs.into_iter().map(|(key, writer)| (key, writer.finish())).collect())
 }
 
 fn part(number: i32) -> sqlx::Result<u8> {

@@ -7,7 +7,7 @@ use control_api::{
         conversion_rollups as rollups, packs,
         reports::{
             Bots, Filter, Scope,
-            conversions::{self, Group},
+            conversions::{self, Conversions, Group, Shown, Sums},
         },
     },
     time::At,
@@ -106,7 +106,7 @@ async fn whole_months_are_read_without_a_single_conversion(pool: PgPool) {
         // Workers' scans would be counted elsewhere.
         sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
         let before = scans(&mut tx).await;
-        conversions::Conversions::read(&mut tx, scope, group, Bots::All).await.unwrap().grouped(100).await.unwrap();
+        Conversions::read(&mut tx, scope, group, Bots::All).await.unwrap().grouped(100).await.unwrap();
         assert_eq!(scans(&mut tx).await, before, "{group}");
     }
 }
@@ -122,15 +122,26 @@ async fn agree(db: &mut PgConnection) {
         for &group in Group::ALL {
             let mut told = vec![];
             for scope in [&scope, &past] {
-                let found =
-                    conversions::Conversions::read(db, scope, group, bots).await.unwrap().grouped(4).await.unwrap();
-                let groups: Vec<_> =
-                    found.groups.into_iter().map(|shown| (shown.key, shown.label, shown.sums)).collect();
-                told.push((found.totals, groups, found.other));
+                let found = Conversions::read(db, scope, group, bots).await.unwrap().grouped(4).await.unwrap();
+                told.push((found.totals, shown(found.groups), found.other));
             }
             assert_eq!(told[0], told[1], "{group} {bots} {scope:?}");
+            // Asked for by their keys, some are the same.
+            let (totals, mut some, _) = told.swap_remove(0);
+            some.truncate(2);
+            let keys = some.iter().map(|(key, ..)| key.clone()).chain(["ghost".to_owned()]).collect();
+            let found = Conversions::read(db, &scope, group, bots).await.unwrap().of_keys(keys).await.unwrap();
+            assert_eq!(
+                (found.totals, shown(found.groups), found.other),
+                (totals, some, None),
+                "{group} {bots} {scope:?}"
+            );
         }
     }
+}
+
+fn shown(groups: Vec<Shown>) -> Vec<(String, Option<String>, Sums)> {
+    groups.into_iter().map(|shown| (shown.key, shown.label, shown.sums)).collect()
 }
 
 /// Packs everything, and answers how many days and months that is.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike as _, Days, NaiveDate, Offset as _, TimeDelta, T
 use chrono_tz::Tz;
 
 use super::clicks::Group;
+use crate::time::At;
 
 /// Cuts time into spans of one kind.
 pub(super) struct Calendar {
@@ -64,10 +65,20 @@ impl Calendar {
     /// The span as the key of its group.
     pub(super) fn key(&self, slot: Slot) -> String {
         match self.unit {
-            Unit::Hour => crate::time::At(hour(slot)).to_string(),
+            Unit::Hour => At(hour(slot)).to_string(),
             Unit::Day | Unit::Week => day(slot).to_string(),
             Unit::Month => day(slot).format("%Y-%m").to_string(),
         }
+    }
+
+    /// The span with this key, if it is one.
+    pub(super) fn named(&self, key: &str) -> Option<Slot> {
+        let number = match self.unit {
+            Unit::Hour => At::parse(key).ok()?.0.timestamp(),
+            Unit::Day | Unit::Week => key.parse::<NaiveDate>().ok()?.num_days_from_ce().into(),
+            Unit::Month => format!("{key}-01").parse::<NaiveDate>().ok()?.num_days_from_ce().into(),
+        };
+        Some(Slot(number))
     }
 
     /// The span as people read it.
@@ -124,6 +135,7 @@ mod tests {
             let slot = calendar.slot(at);
             assert_eq!((&*calendar.key(slot), &*calendar.label(slot)), (key, label), "{group} {tz} {at}");
             assert_eq!(calendar.slot(at), slot);
+            assert_eq!((calendar.named(key), calendar.named("none")), (Some(slot), None));
         }
         assert!(Calendar::of(Some(Group::Link), Tz::UTC).is_none() && Calendar::of(None, Tz::UTC).is_none());
     }

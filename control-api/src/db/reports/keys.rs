@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use shared::id::WorkspaceId;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -42,6 +42,15 @@ impl<'a> Under<'a> {
         Self::Key(Key::of(text))
     }
 
+    /// What reports show as these texts; what none shows is left out.
+    pub(super) fn all_shown_as(calendar: Option<&Calendar>, texts: &'a [String]) -> Vec<Self> {
+        let shown_as = |text: &'a String| match calendar {
+            Some(calendar) => calendar.named(text).map(Self::Slot),
+            None => Some(Self::key(text)),
+        };
+        texts.iter().filter_map(shown_as).collect()
+    }
+
     /// As the report shows it.
     pub(super) fn text(self, calendar: Option<&Calendar>) -> String {
         match (self, calendar) {
@@ -71,16 +80,6 @@ pub(super) fn keep_first<G>(groups: &mut Vec<G>, limit: usize, order: impl Fn(&G
     rest
 }
 
-/// Leaves the groups under some keys.
-pub(super) fn keep_keys<Sum>(groups: &mut Vec<(Under<'_>, Sum)>, keys: &[String], calendar: Option<&Calendar>) {
-    let texts: HashSet<&str> = keys.iter().map(String::as_str).collect();
-    let keys: HashSet<Under<'_>> = keys.iter().map(|key| Under::key(key)).collect();
-    groups.retain(|(under, _)| match under {
-        Under::Slot(_) => texts.contains(&*under.text(calendar)),
-        Under::Key(_) => keys.contains(under),
-    });
-}
-
 /// The tags that partners carry now.
 #[derive(Debug, Default)]
 pub(super) struct Tags(HashMap<Uuid, Vec<String>>);
@@ -97,14 +96,15 @@ impl Tags {
         Ok(Self(rows.into_iter().map(|row| (row.id, row.tags)).collect()))
     }
 
-    /// What stands under partners once more under each of their tags: each may have several, or none.
-    pub(super) fn spread<'a, Sum: Default>(
+    /// What stands under partners once more under each of their tags, of all or of some: each may have several, or none.
+    pub(super) fn spread<'a, 'p, Sum: Default + 'p>(
         &'a self,
-        partners: &Ledger<'_, Sum>,
+        partners: impl IntoIterator<Item = (Under<'p>, &'p Sum)>,
+        only: Option<Vec<Under<'a>>>,
         mut merge: impl FnMut(&mut Sum, &Sum),
     ) -> sqlx::Result<Ledger<'a, Sum>> {
         let mut tagged = vec![];
-        for (partner, sum) in partners.groups() {
+        for (partner, sum) in partners {
             let tags = match partner {
                 Under::Key(Key::Id(id)) => self.0.get(&id).map(Vec::as_slice).unwrap_or_default(),
                 _ => &[],
@@ -115,7 +115,7 @@ impl Tags {
             tagged.extend(tags.iter().map(|tag| (Under::key(tag), sum)));
         }
         tagged.sort_unstable_by_key(|(tag, _)| *tag);
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::new(only);
         ledger.add(tagged.into_iter().map(Ok), |to: &mut Sum, of| merge(to, of))?;
         Ok(ledger)
     }

@@ -10,15 +10,20 @@ pub(super) struct Ledger<'a, Sum> {
     keys: Vec<(Under<'a>, usize)>,
     /// In the order in which their keys came: sums are far larger than keys, and stay where they are.
     sums: Vec<Sum>,
-}
-
-impl<Sum> Default for Ledger<'_, Sum> {
-    fn default() -> Self {
-        Self { keys: vec![], sums: vec![] }
-    }
+    /// In their order: the only keys that are taken up, where not all are.
+    only: Option<Vec<Under<'a>>>,
 }
 
 impl<'a, Sum: Default> Ledger<'a, Sum> {
+    /// An empty one, for all keys or for some.
+    pub(super) fn new(only: Option<Vec<Under<'a>>>) -> Self {
+        let only = only.map(|mut keys| {
+            keys.sort_unstable();
+            keys
+        });
+        Self { keys: vec![], sums: vec![], only }
+    }
+
     /// Adds cells. They may come in any order, and should come in that of their keys.
     pub(super) fn add<Cell>(
         &mut self,
@@ -26,15 +31,24 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
         mut add: impl FnMut(&mut Sum, Cell),
     ) -> sqlx::Result<()> {
         let mut new: Vec<(Under<'a>, usize)> = vec![];
-        let mut next = 0;
+        let (mut next, mut wanted) = (0, 0);
         let mut last = None;
         for cell in cells {
             let (under, cell) = cell?;
             if last.is_none_or(|last| under < last) {
                 self.insert(&std::mem::take(&mut new));
                 next = self.keys.partition_point(|(key, _)| *key < under);
+                wanted = 0;
             }
             last = Some(under);
+            if let Some(only) = &self.only {
+                while only.get(wanted).is_some_and(|key| *key < under) {
+                    wanted += 1;
+                }
+                if only.get(wanted) != Some(&under) {
+                    continue;
+                }
+            }
             while self.keys.get(next).is_some_and(|(key, _)| *key < under) {
                 next += 1;
             }
@@ -88,16 +102,18 @@ mod tests {
     proptest! {
         #[test]
         fn adds_up_as_a_map_would(
-            packs in proptest::collection::vec((proptest::collection::vec((0_u8..40, 1_i64..9), 0..30), any::<bool>()), 0..8)
+            packs in proptest::collection::vec((proptest::collection::vec((0_u8..40, 1_i64..9), 0..30), any::<bool>()), 0..8),
+            only in proptest::option::of(proptest::collection::vec(0_usize..50, 0..20)),
         ) {
-            let texts: Vec<String> = (0..40).map(|number| format!("{number:02}")).collect();
-            let (mut ledger, mut map) = (Ledger::<i64>::default(), BTreeMap::<Under<'_>, i64>::new());
+            let texts: Vec<String> = (0..50).map(|number| format!("{number:02}")).collect();
+            let only: Option<Vec<_>> = only.map(|keys| keys.iter().map(|key| Under::key(&texts[*key])).collect());
+            let (mut ledger, mut map) = (Ledger::<i64>::new(only.clone()), BTreeMap::<Under<'_>, i64>::new());
             for (mut cells, in_order) in packs {
                 if in_order {
                     cells.sort_unstable();
                 }
                 let cells = cells.iter().map(|(key, count)| (Under::key(&texts[usize::from(*key)]), *count));
-                for (under, count) in cells.clone() {
+                for (under, count) in cells.clone().filter(|(under, _)| only.as_ref().is_none_or(|only| only.contains(under))) {
                     *map.entry(under).or_default() += count;
                 }
                 ledger.add(cells.map(Ok), |sum, count| *sum += count).unwrap();

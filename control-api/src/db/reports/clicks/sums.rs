@@ -10,7 +10,7 @@ use super::{
     super::{
         Bots,
         calendar::{Calendar, quarter},
-        keys::{Tags, Under, keep_first, keep_keys},
+        keys::{Tags, Under, keep_first},
         ledger::Ledger,
     },
     Counts, Group,
@@ -91,41 +91,40 @@ type Groups<'a, 'l> = Vec<(Under<'a>, &'l Sum<'a>)>;
 impl Cells {
     /// All of them, each once.
     pub(super) fn totals(&self) -> sqlx::Result<Counts> {
-        let mut totals = Counts::default();
-        for (_, sum) in self.sums(&mut None)?.groups() {
-            totals.add(sum.counts);
-        }
-        Ok(totals)
+        Ok(self.sums(&mut None, Some(vec![]))?.0)
     }
 
     /// The groups that `bots` selects most of.
     pub(super) fn top(&self, bots: Bots, limit: usize) -> sqlx::Result<Top> {
-        self.shown(|groups| {
-            let selected = |sum: &Sum<'_>| Reverse(sum.counts.selected(bots));
+        let selected = |sum: &Sum<'_>| Reverse(sum.counts.selected(bots));
+        self.shown(None, |groups| {
             keep_first(groups, limit, |a, b| selected(a.1).cmp(&selected(b.1)).then_with(|| a.0.cmp(&b.0)))
         })
     }
 
     /// Some groups by their keys; those without clicks are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Top> {
-        let calendar = Calendar::of(self.group, self.tz);
-        self.shown(|groups| {
-            keep_keys(groups, keys, calendar.as_ref());
-            vec![]
-        })
+        self.shown(Some(keys), |_| vec![])
     }
 
-    /// Adds up, lets `choose` leave of the groups what is shown, and answers that and the sum of the rest.
-    fn shown(&self, choose: impl for<'a, 'l> FnOnce(&mut Groups<'a, 'l>) -> Groups<'a, 'l>) -> sqlx::Result<Top> {
+    /// Adds up under all keys or some, lets `choose` leave of the groups what is shown, and answers that and the sum of the
+    /// rest.
+    fn shown<'a>(
+        &'a self,
+        keys: Option<&'a [String]>,
+        choose: impl for<'l> FnOnce(&mut Groups<'a, 'l>) -> Groups<'a, 'l>,
+    ) -> sqlx::Result<Top> {
         let mut calendar = Calendar::of(self.group, self.tz);
-        let sums = self.sums(&mut calendar)?;
-        let mut top = Top::default();
-        for (_, sum) in sums.groups() {
-            top.totals.add(sum.counts);
-        }
-        let merge = |to: &mut Sum<'_>, of: &Sum<'_>| to.counts.add(of.counts);
-        let tagged = self.tags.as_ref().map(|tags| tags.spread(&sums, merge)).transpose()?;
-        let mut groups: Groups<'_, '_> = tagged.as_ref().unwrap_or(&sums).groups().collect();
+        let only = keys.map(|keys| Under::all_shown_as(calendar.as_ref(), keys));
+        let (totals, ledger) = match &self.tags {
+            None => self.sums(&mut calendar, only)?,
+            Some(tags) => {
+                let (totals, partners) = self.sums(&mut calendar, None)?;
+                (totals, tags.spread(partners.groups(), only, |to: &mut Sum<'_>, of| to.counts.add(of.counts))?)
+            }
+        };
+        let mut groups: Groups<'_, '_> = ledger.groups().collect();
+        let mut top = Top { totals, ..Top::default() };
         for (_, sum) in choose(&mut groups) {
             top.other.get_or_insert_default().add(sum.counts);
         }
@@ -146,12 +145,19 @@ impl Cells {
         Ok(top)
     }
 
-    fn sums<'a>(&'a self, calendar: &mut Option<Calendar>) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
-        let mut ledger = Ledger::default();
+    /// What all come to, and what those under all keys or some do.
+    fn sums<'a>(
+        &'a self,
+        calendar: &mut Option<Calendar>,
+        only: Option<Vec<Under<'a>>>,
+    ) -> sqlx::Result<(Counts, Ledger<'a, Sum<'a>>)> {
+        let mut totals = Counts::default();
+        let mut ledger = Ledger::new(only);
         for Pack { grain, bucket, cells } in &self.packs {
             let bucket = bucket.0;
-            let cells = format::cells::<format::Clicks<'_>>(cells).map(|cell| {
+            let cells = format::clicks::read(cells).map(|cell| {
                 let cell = cell?;
+                totals.add(cell.into());
                 Ok((Under::of(calendar, quarter(bucket, cell.part), cell.key), cell))
             });
             ledger.add(cells, |sum: &mut Sum<'_>, cell| sum.add(cell.into(), Some((bucket, cell.part, grain))))?;
@@ -183,7 +189,12 @@ impl Cells {
                 sum.single = Some(single);
             }
         })?;
-        Ok(ledger)
+        self.rows
+            .iter()
+            .map(|row| row.counts)
+            .chain(self.singles.iter().map(|single| single.counts))
+            .for_each(|counts| totals.add(counts));
+        Ok((totals, ledger))
     }
 }
 
@@ -202,9 +213,9 @@ impl<'a> Sum<'a> {
     }
 }
 
-impl From<format::Clicks<'_>> for Counts {
-    fn from(cell: format::Clicks<'_>) -> Self {
-        let format::Clicks { human_link, human_qr, bot_link, bot_qr, human_partner, .. } = cell;
+impl From<format::clicks::Cell<'_>> for Counts {
+    fn from(cell: format::clicks::Cell<'_>) -> Self {
+        let format::clicks::Cell { human_link, human_qr, bot_link, bot_qr, human_partner, .. } = cell;
         Self { human_link, human_qr, bot_link, bot_qr, human_partner }
     }
 }

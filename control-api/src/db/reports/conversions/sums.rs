@@ -1,4 +1,5 @@
-//! Adds cells of conversions up under what the report shows. Pure.
+//! Adds cells of conversions up under what the report shows. Groups are ranked first; what they come to is read of those
+//! alone that are shown. Pure.
 
 use std::cmp::Reverse;
 
@@ -12,14 +13,14 @@ use super::{
         Bots,
         calendar::{Calendar, quarter},
         clicks,
-        keys::{Tags, Under, keep_first, keep_keys},
+        keys::{NONE, Tags, Under, keep_first},
         ledger::Ledger,
     },
     Grouped, Shown, Sums,
 };
 use crate::db::packs::{
     self, Pack,
-    format::{self, Key},
+    format::conversions::{self as format, Details, Numbers, Pair, Total},
 };
 
 /// Everything that a report sums, as it was read.
@@ -55,179 +56,267 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The same as a pack would hold it.
-    fn cell(&self) -> sqlx::Result<format::Conversions<'_>> {
+    fn under(&self, calendar: &mut Option<Calendar>) -> Under<'_> {
+        match (calendar, self.at) {
+            (Some(calendar), Some(at)) => Under::Slot(calendar.slot(at)),
+            _ => Under::key(self.key.as_deref().unwrap_or(NONE)),
+        }
+    }
+
+    fn latest(&self) -> (Uuid, &str) {
         let (click, label) = self.latest.as_deref().and_then(|text| text.split_at_checked(36)).unwrap_or_default();
-        Ok(format::Conversions {
-            part: 0,
-            key: self.key.as_deref().map_or(Key::Text(super::super::keys::NONE), Key::of),
-            bot: false,
-            currency: &self.currency,
-            reward_currency: &self.reward_currency,
-            click: Uuid::try_parse(click).unwrap_or_default(),
-            label,
-            leads: self.leads,
-            sales: self.sales,
-            refunds: self.refunds,
-            cancellations: self.cancellations,
-            reversals: self.reversals,
-            gross: packs::whole(&self.gross)?,
-            negative: packs::whole(&self.negative)?,
-            reward: packs::whole(&self.reward)?,
-        })
+        (Uuid::try_parse(click).unwrap_or_default(), label)
+    }
+
+    fn pair(&self) -> Pair<'_> {
+        (&self.currency, &self.reward_currency)
+    }
+
+    fn numbers(&self) -> sqlx::Result<Numbers> {
+        let Self { leads, sales, refunds, cancellations, reversals, .. } = *self;
+        let [gross, negative, reward] = [&self.gross, &self.negative, &self.reward].map(|text| packs::whole(text));
+        let (gross, negative, reward) = (gross?, negative?, reward?);
+        Ok(Numbers { leads, sales, refunds, cancellations, reversals, gross, negative, reward })
     }
 }
 
-/// What was summed under one key.
+/// What a group is ranked by, and where what it comes to is to be found.
 #[derive(Default)]
-struct Sum<'a> {
-    counts: Counts,
-    /// Gross and negative by currency: one mostly.
-    revenue: SmallVec<[(&'a str, i128, i128); 1]>,
-    reward: SmallVec<[(&'a str, i128); 1]>,
-    /// The latest click, and the label that it carried.
-    latest: (Uuid, &'a str),
+struct Rank {
+    sales: i64,
+    leads: i64,
+    /// The last of its parts.
+    part: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    leads: i64,
-    sales: i64,
-    refunds: i64,
-    cancellations: i64,
-    reversals: i64,
+/// What a group comes to in one pack or row.
+struct Part<'a> {
+    of: Of<'a>,
+    /// The part before of the same group.
+    before: Option<usize>,
 }
+
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// The pack's place, and the details of a group in it.
+    Pack(usize, &'a [u8]),
+    Row(&'a Row),
+}
+
+/// What conversions come to by pair of currencies: one mostly.
+#[derive(Default, Clone)]
+struct Sum<'a>(SmallVec<[(Pair<'a>, Numbers); 1]>);
 
 impl<'a> Sum<'a> {
-    fn add(&mut self, cell: &format::Conversions<'a>) {
-        let format::Conversions { leads, sales, refunds, cancellations, reversals, .. } = *cell;
-        self.counts.add(Counts { leads, sales, refunds, cancellations, reversals });
-        if !cell.currency.is_empty() {
-            self.add_revenue(cell.currency, cell.gross, cell.negative);
+    fn add(&mut self, pair: Pair<'a>, numbers: Numbers) {
+        match self.0.iter_mut().find(|of| of.0 == pair) {
+            Some(of) => of.1 += numbers,
+            None => self.0.push((pair, numbers)),
         }
-        if !cell.reward_currency.is_empty() {
-            self.add_reward(cell.reward_currency, cell.reward);
-        }
-        self.latest = self.latest.max((cell.click, cell.label));
     }
 
-    /// Adds another one; which of them was named last is of no use where groups are not what was summed.
     fn merge(&mut self, other: &Self) {
-        self.counts.add(other.counts);
-        for &(currency, gross, negative) in &other.revenue {
-            self.add_revenue(currency, gross, negative);
-        }
-        for &(currency, reward) in &other.reward {
-            self.add_reward(currency, reward);
+        for &(pair, numbers) in &other.0 {
+            self.add(pair, numbers);
         }
     }
 
-    fn add_revenue(&mut self, currency: &'a str, gross: i128, negative: i128) {
-        match self.revenue.iter_mut().find(|of| of.0 == currency) {
-            Some(of) => {
-                of.1 += gross;
-                of.2 += negative;
+    /// Takes a part of it away; what has no conversions any more goes.
+    fn take_away(&mut self, part: &Self) {
+        for (pair, numbers) in &part.0 {
+            if let Some(of) = self.0.iter_mut().find(|of| of.0 == *pair) {
+                of.1 -= *numbers;
             }
-            None => self.revenue.push((currency, gross, negative)),
         }
+        self.0.retain(|(_, numbers)| numbers.conversions() > 0);
     }
 
-    fn add_reward(&mut self, currency: &'a str, reward: i128) {
-        match self.reward.iter_mut().find(|of| of.0 == currency) {
-            Some(of) => of.1 += reward,
-            None => self.reward.push((currency, reward)),
-        }
-    }
-}
-
-impl Counts {
-    const fn add(&mut self, other: Self) {
-        self.leads += other.leads;
-        self.sales += other.sales;
-        self.refunds += other.refunds;
-        self.cancellations += other.cancellations;
-        self.reversals += other.reversals;
+    /// Sales and leads.
+    fn rank(&self) -> (i64, i64) {
+        self.0.iter().fold((0, 0), |(sales, leads), (_, numbers)| (sales + numbers.sales, leads + numbers.leads))
     }
 }
 
 impl From<&Sum<'_>> for Sums {
     fn from(sum: &Sum<'_>) -> Self {
-        let Counts { leads, sales, refunds, cancellations, reversals } = sum.counts;
-        let revenue = sum.revenue.iter().map(|&(currency, gross, negative)| (currency.to_owned(), (gross, negative)));
-        let reward = sum.reward.iter().map(|&(currency, reward)| (currency.to_owned(), reward));
-        Self { leads, sales, refunds, cancellations, reversals, revenue: revenue.collect(), reward: reward.collect() }
+        let mut sums = Self::default();
+        for ((currency, reward_currency), numbers) in &sum.0 {
+            sums.leads += numbers.leads;
+            sums.sales += numbers.sales;
+            sums.refunds += numbers.refunds;
+            sums.cancellations += numbers.cancellations;
+            sums.reversals += numbers.reversals;
+            if !currency.is_empty() {
+                let (gross, negative) = sums.revenue.entry((*currency).to_owned()).or_default();
+                *gross += numbers.gross;
+                *negative += numbers.negative;
+            }
+            if !reward_currency.is_empty() {
+                *sums.reward.entry((*reward_currency).to_owned()).or_default() += numbers.reward;
+            }
+        }
+        sums
     }
 }
 
-/// Groups, and what was summed under each.
-type Groups<'a, 'l> = Vec<(Under<'a>, &'l Sum<'a>)>;
+/// Groups by rank.
+struct Ranking<'a> {
+    ledger: Ledger<'a, Rank>,
+    parts: Vec<Part<'a>>,
+    /// Of each pack.
+    totals: Vec<Vec<Total<'a>>>,
+    bots: Bots,
+    rows: &'a [Row],
+}
+
+impl<'a> Ranking<'a> {
+    /// Ranks all groups, or some.
+    fn of(cells: &'a Cells, calendar: &mut Option<Calendar>, only: Option<Vec<Under<'a>>>) -> sqlx::Result<Self> {
+        let (mut ledger, mut parts, mut totals) = (Ledger::new(only), vec![], vec![]);
+        let mut rank = |rank: &mut Rank, sales, leads, of| {
+            rank.sales += sales;
+            rank.leads += leads;
+            parts.push(Part { of, before: rank.part.replace(parts.len()) });
+        };
+        let bots = cells.bots;
+        for (place, Pack { bucket, cells, .. }) in cells.packs.iter().enumerate() {
+            let (of_pack, groups) = format::read(cells)?;
+            totals.push(of_pack);
+            let selected = groups.filter(|group| group.as_ref().map_or(true, |group| bots.selects(group.bot)));
+            let groups = selected.map(|group| {
+                let group = group?;
+                Ok((Under::of(calendar, quarter(bucket.0, group.part), group.key), group))
+            });
+            ledger.add(groups, |of, group| rank(of, group.sales, group.leads, Of::Pack(place, group.details)))?;
+        }
+        let mut rows: Vec<_> = cells.rows.iter().map(|row| (row.under(calendar), row)).collect();
+        rows.sort_unstable_by_key(|(under, _)| *under);
+        ledger.add(rows.into_iter().map(Ok), |of, row| rank(of, row.sales, row.leads, Of::Row(row)))?;
+        Ok(Self { ledger, parts, totals, bots, rows: &cells.rows })
+    }
+
+    /// What all conversions come to, those of groups that aren't ranked too.
+    fn totals(&self) -> sqlx::Result<Sum<'a>> {
+        let mut sum = Sum::default();
+        for total in self.totals.iter().flatten().filter(|total| self.bots.selects(total.bot)) {
+            sum.add(total.pair, total.numbers);
+        }
+        for row in self.rows {
+            sum.add(row.pair(), row.numbers()?);
+        }
+        Ok(sum)
+    }
+
+    /// What a group comes to, and the name at its latest click; empty: none.
+    fn sum(&self, rank: &Rank) -> sqlx::Result<(Sum<'a>, &'a str)> {
+        let (mut sum, mut latest) = (Sum::default(), <(Uuid, &str)>::default());
+        let mut next = rank.part;
+        while let Some(part) = next.and_then(|place| self.parts.get(place)) {
+            match part.of {
+                Of::Pack(place, details) => {
+                    let details = Details::read(details)?;
+                    latest = latest.max(details.latest);
+                    for numbers in details.numbers() {
+                        let (total, numbers) = numbers?;
+                        let pair = self.totals.get(place).and_then(|totals| totals.get(total)).map(|total| total.pair);
+                        sum.add(pair.unwrap_or_default(), numbers);
+                    }
+                }
+                Of::Row(row) => {
+                    latest = latest.max(row.latest());
+                    sum.add(row.pair(), row.numbers()?);
+                }
+            }
+            next = part.before;
+        }
+        Ok((sum, latest.1))
+    }
+}
+
+/// A group that is shown: what it comes to, and the name at its latest click; empty: none.
+type Chosen<'a> = (Under<'a>, Sum<'a>, &'a str);
+
+impl<'a> Ranking<'a> {
+    /// The first groups, and the sum of the others, where there are any: what the first ones leave of all.
+    fn first(&self, limit: usize) -> sqlx::Result<(Vec<Chosen<'a>>, Option<Sum<'a>>)> {
+        let (first, others) = first(self.ledger.groups(), limit, |rank| (rank.sales, rank.leads));
+        let mut chosen = vec![];
+        let mut other = if others.is_empty() { None } else { Some(self.totals()?) };
+        for (under, rank) in first {
+            let (sum, name) = self.sum(rank)?;
+            if let Some(other) = &mut other {
+                other.take_away(&sum);
+            }
+            chosen.push((under, sum, name));
+        }
+        Ok((chosen, other))
+    }
+
+    /// The same for partners' tags, of all or some. What all partners come to is read: each may have several tags, or none.
+    fn first_tags(
+        &self,
+        tags: &'a Tags,
+        only: Option<Vec<Under<'a>>>,
+        limit: usize,
+    ) -> sqlx::Result<(Vec<Chosen<'a>>, Option<Sum<'a>>)> {
+        let partners = self.ledger.groups().map(|(partner, rank)| Ok((partner, self.sum(rank)?.0)));
+        let partners: Vec<_> = partners.collect::<sqlx::Result<_>>()?;
+        let ledger = tags.spread(partners.iter().map(|(partner, sum)| (*partner, sum)), only, Sum::merge)?;
+        let (first, others) = first(ledger.groups(), limit, Sum::rank);
+        let mut other: Option<Sum<'_>> = None;
+        for (_, sum) in others {
+            other.get_or_insert_default().merge(sum);
+        }
+        Ok((first.into_iter().map(|(tag, sum)| (tag, sum.clone(), "")).collect(), other))
+    }
+}
+
+type Groups<'a, 'l, G> = Vec<(Under<'a>, &'l G)>;
+
+/// The groups of most sales, then of most leads, and the others.
+fn first<'a, 'l, G>(
+    groups: impl Iterator<Item = (Under<'a>, &'l G)>,
+    limit: usize,
+    rank: impl Fn(&G) -> (i64, i64),
+) -> (Groups<'a, 'l, G>, Groups<'a, 'l, G>) {
+    let rank = |group: &G| Reverse(rank(group));
+    let mut groups: Groups<'a, 'l, G> = groups.collect();
+    let others = keep_first(&mut groups, limit, |a, b| rank(a.1).cmp(&rank(b.1)).then_with(|| a.0.cmp(&b.0)));
+    (groups, others)
+}
 
 impl Cells {
     /// The groups of most sales, then of most leads.
     pub(super) fn top(&self, limit: usize) -> sqlx::Result<Grouped> {
-        self.shown(|groups| {
-            let rank = |sum: &Sum<'_>| Reverse((sum.counts.sales, sum.counts.leads));
-            keep_first(groups, limit, |a, b| rank(a.1).cmp(&rank(b.1)).then_with(|| a.0.cmp(&b.0)))
-        })
+        self.shown(None, limit)
     }
 
     /// Some groups by their keys; those without conversions are left out.
     pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Grouped> {
-        let calendar = Calendar::of(self.group, self.tz);
-        self.shown(|groups| {
-            keep_keys(groups, keys, calendar.as_ref());
-            vec![]
-        })
+        self.shown(Some(keys), usize::MAX)
     }
 
-    /// Sums, lets `choose` leave of the groups what is shown, and answers that and the sum of the rest.
-    fn shown(&self, choose: impl for<'a, 'l> FnOnce(&mut Groups<'a, 'l>) -> Groups<'a, 'l>) -> sqlx::Result<Grouped> {
+    fn shown(&self, keys: Option<&[String]>, limit: usize) -> sqlx::Result<Grouped> {
         let mut calendar = Calendar::of(self.group, self.tz);
-        let sums = self.sums(&mut calendar)?;
-        let mut totals = Sum::default();
-        for (_, sum) in sums.groups() {
-            totals.merge(sum);
-        }
-        let tagged = self.tags.as_ref().map(|tags| tags.spread(&sums, Sum::merge)).transpose()?;
-        let mut groups: Groups<'_, '_> = tagged.as_ref().unwrap_or(&sums).groups().collect();
-        let mut other: Option<Sum<'_>> = None;
-        for (_, sum) in choose(&mut groups) {
-            other.get_or_insert_default().merge(sum);
-        }
-        let groups = groups.iter().map(|(under, sum)| Shown {
+        let only = keys.map(|keys| Under::all_shown_as(calendar.as_ref(), keys));
+        let (totals, (groups, other)) = match &self.tags {
+            None => {
+                let ranking = Ranking::of(self, &mut calendar, only)?;
+                (ranking.totals()?, ranking.first(limit)?)
+            }
+            Some(tags) => {
+                let ranking = Ranking::of(self, &mut calendar, None)?;
+                (ranking.totals()?, ranking.first_tags(tags, only, limit)?)
+            }
+        };
+        let groups = groups.iter().map(|(under, sum, name)| Shown {
             key: under.text(calendar.as_ref()),
-            label: match sum.latest.1 {
-                label if !label.is_empty() && *under != Under::NONE => Some(label.to_owned()),
+            label: match *name {
+                name if !name.is_empty() && *under != Under::NONE => Some(name.to_owned()),
                 _ => under.label(calendar.as_ref()),
             },
-            sums: (*sum).into(),
+            sums: sum.into(),
         });
         Ok(Grouped { groups: groups.collect(), totals: (&totals).into(), other: other.as_ref().map(Sums::from) })
-    }
-
-    fn sums<'a>(&'a self, calendar: &mut Option<Calendar>) -> sqlx::Result<Ledger<'a, Sum<'a>>> {
-        let mut ledger = Ledger::default();
-        let bots = self.bots;
-        for Pack { bucket, cells, .. } in &self.packs {
-            let cells = format::cells::<format::Conversions<'_>>(cells);
-            let selected = cells.filter(|cell| cell.as_ref().map_or(true, |cell| bots.selects(cell.bot)));
-            let cells = selected.map(|cell| {
-                let cell = cell?;
-                Ok((Under::of(calendar, quarter(bucket.0, cell.part), cell.key), cell))
-            });
-            ledger.add(cells, |sum: &mut Sum<'_>, cell| sum.add(&cell))?;
-        }
-        let mut rows = vec![];
-        for row in &self.rows {
-            let cell = row.cell()?;
-            let under = match (&mut *calendar, row.at) {
-                (Some(calendar), Some(at)) => Under::Slot(calendar.slot(at)),
-                _ => Under::Key(cell.key),
-            };
-            rows.push((under, cell));
-        }
-        rows.sort_unstable_by_key(|(under, _)| *under);
-        ledger.add(rows.into_iter().map(Ok), |sum, cell| sum.add(&cell))?;
-        Ok(ledger)
     }
 }
