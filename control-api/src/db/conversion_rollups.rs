@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     events::EventType,
     packs::{self, Facts},
-    rollups::{self, Day},
+    rollups::{self, Day, Grain},
 };
 
 /// Only one instance writes these rollups at a time.
@@ -121,10 +121,10 @@ pub async fn rebuild(db: &PgPool, month: Day) -> sqlx::Result<i64> {
         .fetch_one(&mut *tx)
         .await?;
     if changed > 0 {
-        packs::changed(&mut *tx, month, Facts::Conversions, "month").await?;
+        packs::changed(&mut *tx, month, Facts::Conversions, Grain::Month).await?;
         // Which of its days were wrong isn't known.
         for day in month.days() {
-            packs::changed(&mut *tx, day, Facts::Conversions, "day").await?;
+            packs::changed(&mut *tx, day, Facts::Conversions, Grain::Day).await?;
         }
     }
     tx.commit().await?;

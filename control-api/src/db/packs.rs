@@ -15,7 +15,7 @@ use uuid::Uuid;
 use self::format::{Key, clicks, conversions};
 use super::{
     reports::{Span, unpacked_runs},
-    rollups::Day,
+    rollups::{Day, Grain},
 };
 use crate::time::At;
 
@@ -41,20 +41,20 @@ pub struct Bucket {
     pub workspace: Uuid,
     /// What is counted.
     pub facts: Facts,
-    /// `day`, `week` or `month`.
-    pub grain: String,
+    /// A day, a week or a month.
+    pub grain: Grain,
     /// Its first moment.
     pub start: At,
 }
 
 /// A pack by its dimension and grain.
-type Packs = BTreeMap<(String, String), Vec<u8>>;
+type Packs = BTreeMap<(String, Grain), Vec<u8>>;
 
 /// One that was read.
 #[derive(Debug)]
 pub struct Pack {
-    /// `quarter` (of which it holds a day), `day`, `week` or `month`.
-    pub grain: String,
+    /// Of quarter-hours it holds those of a day.
+    pub grain: Grain,
     /// The first moment.
     pub bucket: At,
     /// What it holds, in the [`format`]; always a version that is known.
@@ -76,11 +76,11 @@ pub async fn read(
     if spans.is_empty() {
         return Ok((vec![], vec![]));
     }
-    let grains: Vec<&str> = spans.iter().map(|span| span.grain).collect();
+    let grains: Vec<&str> = spans.iter().map(|span| span.grain.as_str()).collect();
     let (from, to): (Vec<_>, Vec<_>) = spans.iter().map(|span| (span.from.0, span.to.0)).unzip();
     let (packs, others): (Vec<Pack>, Vec<Pack>) = sqlx::query_as!(
         Pack,
-        r#"select p.grain, p.bucket as "bucket: At", p.cells
+        r#"select p.grain as "grain: Grain", p.bucket as "bucket: At", p.cells
         from unnest($4::text[], $5::timestamptz[], $6::timestamptz[]) as s (grain, first, after)
         join rollup_packs p on p.workspace_id = $1 and p.facts = $2 and p.dimension = $3 and p.grain = s.grain
             and p.bucket >= s.first and p.bucket < s.after
@@ -97,7 +97,7 @@ pub async fn read(
     .into_iter()
     .partition(|pack| format::is_known(facts, &pack.cells));
     let due = sqlx::query!(
-        r#"select s.grain as "grain!", d.bucket as "bucket: At"
+        r#"select s.grain as "grain!: Grain", d.bucket as "bucket: At"
         from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) as s (grain, first, after)
         join rollup_packs_due d on d.workspace_id = $1 and d.facts = $2
             and d.grain = case s.grain when 'quarter' then 'day' else s.grain end
@@ -124,7 +124,7 @@ pub async fn make(db: &PgPool, now: At, limit: i64) -> sqlx::Result<i64> {
     // The latest first: they are asked for most.
     let due = sqlx::query_as!(
         Bucket,
-        r#"select workspace_id as workspace, facts as "facts: Facts", grain, bucket as "start: At"
+        r#"select workspace_id as workspace, facts as "facts: Facts", grain as "grain: Grain", bucket as "start: At"
         from rollup_packs_due
         where bucket <= $1::timestamptz - case grain
             when 'day' then interval '1 day' when 'week' then interval '7 days' else interval '1 month' end
@@ -162,7 +162,7 @@ async fn make_one(db: &PgPool, bucket: &Bucket) -> sqlx::Result<bool> {
         "delete from rollup_packs_due where workspace_id = $1 and facts = $2 and grain = $3 and bucket = $4",
         bucket.workspace,
         bucket.facts.as_str(),
-        bucket.grain,
+        bucket.grain.as_str(),
         bucket.start.0,
     )
     .execute(&mut *tx)
@@ -170,8 +170,9 @@ async fn make_one(db: &PgPool, bucket: &Bucket) -> sqlx::Result<bool> {
     if noted.rows_affected() == 0 {
         return Ok(false);
     }
-    let (keys, cells): (Vec<(String, String)>, Vec<Vec<u8>>) = packs.into_iter().unzip();
-    let (dimensions, grains): (Vec<String>, Vec<String>) = keys.into_iter().unzip();
+    let (keys, cells): (Vec<_>, Vec<_>) = packs.into_iter().unzip();
+    let (dimensions, grains): (Vec<String>, Vec<&str>) =
+        keys.into_iter().map(|(dimension, grain)| (dimension, grain.as_str())).unzip();
     sqlx::query!(
         "insert into rollup_packs (workspace_id, facts, bucket, dimension, grain, cells)
         select $1, $2, $3, * from unnest($4::text[], $5::text[], $6::bytea[])",
@@ -179,7 +180,7 @@ async fn make_one(db: &PgPool, bucket: &Bucket) -> sqlx::Result<bool> {
         bucket.facts.as_str(),
         bucket.start.0,
         &dimensions,
-        &grains,
+        &grains as _,
         &cells,
     )
     .execute(&mut *tx)
@@ -198,7 +199,8 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
         Facts::Clicks => {
             let mut packs: BTreeMap<_, clicks::Writer> = BTreeMap::new();
             let mut rows =
-                sqlx::query_file!("src/db/packs/clicks.sql", bucket.workspace, bucket.grain, bucket.start.0).fetch(db);
+                sqlx::query_file!("src/db/packs/clicks.sql", bucket.workspace, bucket.grain.as_str(), bucket.start.0)
+                    .fetch(db);
             while let Some(row) = rows.try_next().await? {
                 packs.entry((row.dimension, row.grain)).or_default().push(&clicks::Cell {
                     part: part(row.part)?,
@@ -214,9 +216,13 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
         }
         Facts::Conversions => {
             let mut packs: BTreeMap<_, conversions::Writer> = BTreeMap::new();
-            let mut rows =
-                sqlx::query_file!("src/db/packs/conversions.sql", bucket.workspace, bucket.grain, bucket.start.0)
-                    .fetch(db);
+            let mut rows = sqlx::query_file!(
+                "src/db/packs/conversions.sql",
+                bucket.workspace,
+                bucket.grain.as_str(),
+                bucket.start.0
+            )
+            .fetch(db);
             while let Some(row) = rows.try_next().await? {
                 packs.entry((row.dimension, row.grain)).or_default().push(&conversions::Cell {
                     part: part(row.part)?,
@@ -260,7 +266,7 @@ pub fn whole(text: &str) -> sqlx::Result<i128> {
 pub async fn kept(db: &PgPool, workspace: Option<Uuid>) -> sqlx::Result<Vec<Bucket>> {
     sqlx::query_as!(
         Bucket,
-        r#"select distinct workspace_id as workspace, facts as "facts: Facts", grain, bucket as "start: At"
+        r#"select distinct workspace_id as workspace, facts as "facts: Facts", grain as "grain: Grain", bucket as "start: At"
         from rollup_packs
         where grain <> 'quarter' and ($1::uuid is null or workspace_id = $1)
         order by 1, 2, 3, 4"#,
@@ -277,11 +283,11 @@ pub async fn kept(db: &PgPool, workspace: Option<Uuid>) -> sqlx::Result<Vec<Buck
 pub async fn verify(db: &PgPool, bucket: &Bucket) -> sqlx::Result<usize> {
     let mut tx = db.begin_with("begin isolation level repeatable read, read only").await?;
     let kept = sqlx::query!(
-        "select dimension, grain, cells from rollup_packs
-        where workspace_id = $1 and facts = $2 and bucket = $4 and (grain = $3 or (grain = 'quarter' and $3 = 'day'))",
+        r#"select dimension, grain as "grain: Grain", cells from rollup_packs
+        where workspace_id = $1 and facts = $2 and bucket = $4 and (grain = $3 or (grain = 'quarter' and $3 = 'day'))"#,
         bucket.workspace,
         bucket.facts.as_str(),
-        bucket.grain,
+        bucket.grain.as_str(),
         bucket.start.0,
     )
     .fetch_all(&mut *tx)
@@ -325,12 +331,12 @@ pub async fn discard(db: &PgPool, workspace: Option<Uuid>) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// The database's.
-pub async fn changed(db: impl PgExecutor<'_>, day: Day, facts: Facts, grain: &str) -> sqlx::Result<()> {
+pub async fn changed(db: impl PgExecutor<'_>, day: Day, facts: Facts, grain: Grain) -> sqlx::Result<()> {
     sqlx::query!(
         r#"select rollups_changed($1, $2, $3, $4)::text as "done""#,
         day.workspace,
         facts.as_str(),
-        grain,
+        grain.as_str(),
         day.start.0
     )
     .fetch_one(db)

@@ -19,6 +19,20 @@ const LOCK: i64 = 0x6e69_6d72_6f6c_6c75;
 /// Values of `source` and of `referrer` that keep rows of their own, per workspace and day.
 pub const KEPT_VALUES: i64 = 1_000;
 
+shared::text_enum! {
+    /// How long a bucket is. In the order of their texts, which is that of the rollups' keys.
+    pub enum Grain {
+        /// A day of UTC.
+        Day = "day",
+        /// A month of UTC.
+        Month = "month",
+        /// A quarter of an hour.
+        Quarter = "quarter",
+        /// Seven days of UTC from a Monday on: packs have them, rollups don't.
+        Week = "week",
+    }
+}
+
 /// Where a fold has come to in the deltas. A mere hint, so that it doesn't read again what it has emptied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place(String);
@@ -171,8 +185,8 @@ pub async fn rebuild(db: &PgPool, day: Day, trimmed_before: At) -> sqlx::Result<
         .fetch_one(&mut *tx)
         .await?;
     if changed > 0 {
-        packs::changed(&mut *tx, day, Facts::Clicks, "day").await?;
-        packs::changed(&mut *tx, day.month(), Facts::Clicks, "month").await?;
+        packs::changed(&mut *tx, day, Facts::Clicks, Grain::Day).await?;
+        packs::changed(&mut *tx, day.month(), Facts::Clicks, Grain::Month).await?;
     }
     tx.commit().await?;
     Ok(changed)
@@ -212,7 +226,7 @@ pub async fn rebuild_month(db: &PgPool, month: Day) -> sqlx::Result<i64> {
         .fetch_one(&mut *tx)
         .await?;
     if changed > 0 {
-        packs::changed(&mut *tx, month, Facts::Clicks, "month").await?;
+        packs::changed(&mut *tx, month, Facts::Clicks, Grain::Month).await?;
     }
     tx.commit().await?;
     Ok(changed)

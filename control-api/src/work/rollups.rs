@@ -221,8 +221,8 @@ async fn verify_packs(db: &PgPool, workspace: Option<Uuid>) -> anyhow::Result<us
         if packs > 0 {
             wrong += 1;
             let workspace = WorkspaceId::from_uuid(bucket.workspace);
-            let (of, grain, from) = (bucket.facts, &bucket.grain, bucket.start);
-            tracing::error!(%workspace, %of, grain, %from, packs, "packs differ from their rollups");
+            let (of, grain, from) = (bucket.facts, bucket.grain, bucket.start);
+            tracing::error!(%workspace, %of, %grain, %from, packs, "packs differ from their rollups");
         }
     }
     tracing::info!(buckets = buckets.len(), wrong, "went through the packs");

@@ -28,7 +28,7 @@ async fn pack(pool: &PgPool, now: At) {
 /// The first moments of the days of clicks that are packed.
 async fn days(pool: &PgPool) -> Vec<At> {
     let kept = packs::kept(pool, None).await.unwrap();
-    kept.into_iter().filter(|bucket| bucket.grain == "day").map(|bucket| bucket.start).collect()
+    kept.into_iter().filter(|bucket| bucket.grain == rollups::Grain::Day).map(|bucket| bucket.start).collect()
 }
 
 fn day(at: Millis) -> At {

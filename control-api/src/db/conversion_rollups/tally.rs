@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike as _, DurationRound as _, NaiveTime, TimeDelta, 
 use hashbrown::HashMap;
 use uuid::Uuid;
 
-use crate::db::events::EventType;
+use crate::db::{events::EventType, rollups::Grain};
 
 /// A final conversion: what it counts as, and under what.
 #[allow(missing_docs)] // Named like the columns of `conversion_facts`.
@@ -43,7 +43,7 @@ pub(super) struct Settled {
 struct Address<'a> {
     workspace: Uuid,
     dimension: &'static str,
-    grain: &'static str,
+    grain: Grain,
     bucket: DateTime<Utc>,
     key: Cow<'a, str>,
     bot: bool,
@@ -113,7 +113,7 @@ pub(super) fn columns(rows: &[Settled]) -> Columns {
     for (address, cell) in cells {
         columns.workspace.push(address.workspace);
         columns.dimension.push(address.dimension);
-        columns.grain.push(address.grain);
+        columns.grain.push(address.grain.as_str());
         columns.bucket.push(address.bucket);
         columns.key.push(address.key.into_owned());
         columns.bot.push(address.bot);
@@ -174,7 +174,7 @@ fn count<'a>(row: &'a Settled, cells: &mut HashMap<Address<'a>, Cell<'a>>) {
             cell.label = label;
         }
     };
-    for (grain, bucket) in [("quarter", quarter), ("day", day), ("month", month)] {
+    for (grain, bucket) in [(Grain::Quarter, quarter), (Grain::Day, day), (Grain::Month, month)] {
         under("all", grain, bucket, Cow::Borrowed("all"), Cow::Borrowed(""));
     }
     let link = match (&row.domain, &row.slug) {
@@ -187,7 +187,7 @@ fn count<'a>(row: &'a Settled, cells: &mut HashMap<Address<'a>, Cell<'a>>) {
         ("link", row.link_id, link),
     ] {
         let key = id.map_or(Cow::Borrowed(NONE), |id| Cow::Owned(id.hyphenated().to_string()));
-        under(dimension, "month", month, key, label);
+        under(dimension, Grain::Month, month, key, label);
     }
     for (dimension, key) in [
         ("domain", row.domain.as_deref()),
@@ -197,7 +197,7 @@ fn count<'a>(row: &'a Settled, cells: &mut HashMap<Address<'a>, Cell<'a>>) {
         ("campaign", row.campaign.as_deref()),
         ("country", row.country.as_deref()),
     ] {
-        under(dimension, "month", month, Cow::Borrowed(key.unwrap_or(NONE)), Cow::Borrowed(""));
+        under(dimension, Grain::Month, month, Cow::Borrowed(key.unwrap_or(NONE)), Cow::Borrowed(""));
     }
 }
 

@@ -1,6 +1,6 @@
 -- The cells that one bucket's packs of clicks are made of: of each dimension, and of a day all its quarter-hours. `part` is the
 -- quarter-hour of the day, and of a week the last day that counts.
-select dimension as "dimension!", grain as "grain!", part as "part!", key as "key!", human_link as "human_link!",
+select dimension as "dimension!", grain as "grain!: Grain", part as "part!", key as "key!", human_link as "human_link!",
     human_qr as "human_qr!", bot_link as "bot_link!", bot_qr as "bot_qr!", human_partner as "human_partner!"
 from (
     select dimension, grain, 0 as part, key, human_link, human_qr, bot_link, bot_qr, human_partner

@@ -1,7 +1,7 @@
 -- The cells that one bucket's packs of conversions are made of: of each dimension, and of a day all its quarter-hours. The
 -- rollups have no days but those of all conversions together, so days and weeks are summed from the conversions that are
 -- folded. `part` is the quarter-hour of the day.
-select dimension as "dimension!", grain as "grain!", part as "part!", key as "key!", bot as "bot!",
+select dimension as "dimension!", grain as "grain!: Grain", part as "part!", key as "key!", bot as "bot!",
     currency as "currency!", reward_currency as "reward_currency!", click as "click!", coalesce(label, '') as "label!",
     leads as "leads!", sales as "sales!", refunds as "refunds!", cancellations as "cancellations!",
     reversals as "reversals!", gross::text as "gross!", negative::text as "negative!", reward::text as "reward!"

@@ -166,7 +166,8 @@ async fn name(db: &mut PgConnection, scope: &Scope, group: Group, shown: &mut [S
         _ => return Ok(()),
     };
     let mut counted: Vec<&mut Shown> = shown.iter_mut().filter(|shown| shown.last.is_some()).collect();
-    let (buckets, grains): (Vec<_>, Vec<_>) = counted.iter().filter_map(|shown| shown.last.clone()).unzip();
+    let (buckets, grains): (Vec<_>, Vec<&str>) =
+        counted.iter().filter_map(|shown| shown.last).map(|(bucket, grain)| (bucket, grain.as_str())).unzip();
     let keys: Vec<String> = counted.iter().map(|shown| shown.key.clone()).collect();
     let names = sqlx::query!(
         r#"select k.place as "place!", r.label_click_id as "click!", r.label
@@ -175,7 +176,7 @@ async fn name(db: &mut PgConnection, scope: &Scope, group: Group, shown: &mut [S
             and r.key = k.key"#,
         scope.workspace.uuid(),
         dimension,
-        &grains,
+        &grains as _,
         &buckets,
         &keys,
     )

@@ -5,13 +5,13 @@ use chrono::{Datelike as _, Days, Months, NaiveTime};
 use shared::Millis;
 
 use super::{Scope, clicks::Group};
-use crate::time::At;
+use crate::{db::rollups::Grain, time::At};
 
 /// Buckets of one grain, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// As the rollups call it.
-    pub grain: &'static str,
+    /// Of which length.
+    pub grain: Grain,
     /// The first bucket.
     pub from: At,
     /// The first one after them.
@@ -25,8 +25,8 @@ pub(super) fn spans(scope: &Scope, group: Option<Group>) -> Vec<Span> {
 
 /// The grains that can be told apart in groups, the finest first. Groups of time are cut by their zone, which only
 /// quarter-hours can follow, save in UTC.
-pub(super) fn grains(scope: &Scope, group: Option<Group>) -> &'static [&'static str] {
-    const GRAINS: [&str; 3] = ["quarter", "day", "month"];
+pub(super) fn grains(scope: &Scope, group: Option<Group>) -> &'static [Grain] {
+    const GRAINS: [Grain; 3] = [Grain::Quarter, Grain::Day, Grain::Month];
     let coarsest = match group {
         Some(group) if group.is_time() && scope.tz != chrono_tz::UTC => 0,
         Some(Group::Hour) => 0,
@@ -43,16 +43,16 @@ pub(super) fn has_whole_quarters(scope: &Scope) -> bool {
 }
 
 /// Cuts a range into the coarsest grain, with finer ones around it. What none of the grains holds is left out.
-pub(super) fn cut(from: At, to: At, grains: &[&'static str]) -> Vec<Span> {
+pub(super) fn cut(from: At, to: At, grains: &[Grain]) -> Vec<Span> {
     let Some((&grain, finer)) = grains.split_last() else { return vec![] };
     if from >= to {
         return vec![];
     }
     let (first, last) = match grain {
-        "month" => (month_from(from), month_before(to)),
-        "week" => (week_from(from), week_before(to)),
-        "day" => (day_from(from), day_before(to)),
-        _ => (from, to),
+        Grain::Month => (month_from(from), month_before(to)),
+        Grain::Week => (week_from(from), week_before(to)),
+        Grain::Day => (day_from(from), day_before(to)),
+        Grain::Quarter => (from, to),
     };
     if first >= last {
         return cut(from, to, finer);
@@ -90,17 +90,16 @@ pub(super) fn packable(quarters: &[Span]) -> Covered {
 
 /// Buckets that are not packed, by their first moment and grain, in runs. The rollups have no weeks: those are days, and
 /// `quarter` stands for the quarter-hours of a day.
-pub fn unpacked_runs(mut buckets: Vec<(At, String)>) -> Vec<Span> {
+pub fn unpacked_runs(mut buckets: Vec<(At, Grain)>) -> Vec<Span> {
     buckets.sort_unstable();
     buckets.dedup();
     let mut runs: Vec<Span> = vec![];
     for (from, grain) in buckets {
         let days = |days: i64| At::from_millis(from.millis().plus(days * Millis::DAY));
-        let (grain, to) = match &*grain {
-            "month" => ("month", month_from(At::from_millis(from.millis().plus(1)))),
-            "week" => ("day", days(7)),
-            "quarter" => ("quarter", days(1)),
-            _ => ("day", days(1)),
+        let (grain, to) = match grain {
+            Grain::Month => (Grain::Month, month_from(At::from_millis(from.millis().plus(1)))),
+            Grain::Week => (Grain::Day, days(7)),
+            Grain::Quarter | Grain::Day => (grain, days(1)),
         };
         match runs.last_mut() {
             Some(run) if run.grain == grain && run.to == from => run.to = to,
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
 
     fn cut_up(from: &str, to: &str) -> Vec<String> {
-        let spans = cut(At::parse(from).unwrap(), At::parse(to).unwrap(), &["quarter", "day", "month"]);
+        let spans = cut(At::parse(from).unwrap(), At::parse(to).unwrap(), &[Grain::Quarter, Grain::Day, Grain::Month]);
         let text = |Span { grain, from, to }: Span| {
             format!("{grain} {}..{}", &from.to_string()[5..16], &to.to_string()[5..16])
         };
@@ -167,30 +166,34 @@ mod tests {
             spans.iter().map(text).collect()
         };
         // 1 April 2026 is a Wednesday.
-        let weeks = cut(at("2026-03-28T00:00:00Z"), at("2026-04-15T00:00:00Z"), &["quarter", "day", "week", "month"]);
+        let weeks = cut(
+            at("2026-03-28T00:00:00Z"),
+            at("2026-04-15T00:00:00Z"),
+            &[Grain::Quarter, Grain::Day, Grain::Week, Grain::Month],
+        );
         assert_eq!(
             text(&weeks),
             ["day 03-28T00:00..03-30T00:00", "week 03-30T00:00..04-13T00:00", "day 04-13T00:00..04-15T00:00"]
         );
-        let buckets = |of: &[(&str, &str)]| of.iter().map(|(from, grain)| (at(from), (*grain).to_owned())).collect();
+        let buckets = |of: &[(&str, Grain)]| of.iter().map(|(from, grain)| (at(from), *grain)).collect();
         let missing = unpacked_runs(buckets(&[
-            ("2026-04-13T00:00:00Z", "day"),
-            ("2026-04-06T00:00:00Z", "week"),
-            ("2026-04-13T00:00:00Z", "day"),
-            ("2026-03-29T00:00:00Z", "day"),
+            ("2026-04-13T00:00:00Z", Grain::Day),
+            ("2026-04-06T00:00:00Z", Grain::Week),
+            ("2026-04-13T00:00:00Z", Grain::Day),
+            ("2026-03-29T00:00:00Z", Grain::Day),
         ]));
         assert_eq!(text(&missing), ["day 03-29T00:00..03-30T00:00", "day 04-06T00:00..04-14T00:00"], "a week in days");
         let missing = unpacked_runs(buckets(&[
-            ("2026-02-01T00:00:00Z", "month"),
-            ("2026-03-01T00:00:00Z", "month"),
-            ("2026-04-01T00:00:00Z", "quarter"),
+            ("2026-02-01T00:00:00Z", Grain::Month),
+            ("2026-03-01T00:00:00Z", Grain::Month),
+            ("2026-04-01T00:00:00Z", Grain::Quarter),
         ]));
         assert_eq!(text(&missing), ["month 02-01T00:00..04-01T00:00", "quarter 04-01T00:00..04-02T00:00"]);
 
-        let covered = packable(&cut(at("2026-01-30T22:15:00Z"), at("2026-02-03T01:00:00Z"), &["quarter"]));
+        let covered = packable(&cut(at("2026-01-30T22:15:00Z"), at("2026-02-03T01:00:00Z"), &[Grain::Quarter]));
         assert_eq!(text(&covered.packable), ["quarter 01-31T00:00..02-03T00:00"]);
         assert_eq!(covered.rest.len(), 2);
-        let short = cut(at("2026-01-30T22:15:00Z"), at("2026-01-31T23:45:00Z"), &["quarter"]);
+        let short = cut(at("2026-01-30T22:15:00Z"), at("2026-01-31T23:45:00Z"), &[Grain::Quarter]);
         assert_eq!(packable(&short), Covered { packable: vec![], rest: short.clone() });
     }
 
@@ -209,8 +212,11 @@ mod tests {
         );
         assert_eq!(cut_up("2026-03-02T00:00:00Z", "2026-03-31T00:00:00Z"), ["day 03-02T00:00..03-31T00:00"]);
         assert_eq!(cut_up("2026-03-01T00:15:00Z", "2026-03-02T23:45:00Z"), ["quarter 03-01T00:15..03-02T23:45"]);
-        let months =
-            cut(At::parse("2026-01-30T22:15:00Z").unwrap(), At::parse("2026-03-02T01:00:00Z").unwrap(), &["month"]);
+        let months = cut(
+            At::parse("2026-01-30T22:15:00Z").unwrap(),
+            At::parse("2026-03-02T01:00:00Z").unwrap(),
+            &[Grain::Month],
+        );
         assert_eq!(months.len(), 1, "what is no whole month is left out");
     }
 }

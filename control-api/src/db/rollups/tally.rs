@@ -8,6 +8,8 @@ use hashbrown::HashMap;
 use shared::Millis;
 use uuid::Uuid;
 
+use super::Grain;
+
 /// A row of `click_deltas`, and where it stood.
 #[allow(missing_docs)] // Named like the columns.
 pub(super) struct Delta {
@@ -65,7 +67,7 @@ impl Cell {
 struct Address<'a> {
     workspace: Uuid,
     dimension: &'static str,
-    grain: &'static str,
+    grain: Grain,
     bucket: DateTime<Utc>,
     key: &'a str,
 }
@@ -153,7 +155,7 @@ impl Tally {
             let month = day.with_day0(0).unwrap_or(day);
             for (&dimension, cells) in quarter {
                 for (key, cell) in cells {
-                    for (grain, bucket) in [("quarter", at), ("day", day), ("month", month)] {
+                    for (grain, bucket) in [(Grain::Quarter, at), (Grain::Day, day), (Grain::Month, month)] {
                         sums.entry(Address { workspace, dimension, grain, bucket, key }).or_default().add(cell);
                     }
                 }
@@ -166,7 +168,7 @@ impl Tally {
         for (Address { workspace, dimension, grain, bucket, key }, cell) in sums {
             columns.workspace.push(workspace);
             columns.dimension.push(dimension);
-            columns.grain.push(grain);
+            columns.grain.push(grain.as_str());
             columns.bucket.push(bucket);
             columns.key.push(key.to_owned());
             // An empty name is none.

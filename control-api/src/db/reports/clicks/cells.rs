@@ -14,7 +14,10 @@ use super::{
     sums::{Cells, Row, Single},
 };
 use crate::{
-    db::packs::{self, Facts},
+    db::{
+        packs::{self, Facts},
+        rollups::Grain,
+    },
     time::At,
 };
 
@@ -69,12 +72,12 @@ fn cover(scope: &Scope, group: Option<Group>, dimension: &str) -> Covered {
         return Covered { packable: vec![], rest: spans };
     }
     if dimension != "all" {
-        let (rest, packable) = cut(scope.from, scope.to, &["quarter", "day", "week", "month"])
+        let (rest, packable) = cut(scope.from, scope.to, &[Grain::Quarter, Grain::Day, Grain::Week, Grain::Month])
             .into_iter()
-            .partition(|span| span.grain == "quarter");
+            .partition(|span| span.grain == Grain::Quarter);
         return Covered { packable, rest };
     }
-    let (quarters, rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(|span| span.grain == "quarter");
+    let (quarters, rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(|span| span.grain == Grain::Quarter);
     let mut covered = packable(&quarters);
     covered.rest.extend(rows);
     covered

@@ -15,7 +15,13 @@ use super::{
     },
     Counts, Group,
 };
-use crate::db::packs::{Pack, format};
+use crate::{
+    db::{
+        packs::{Pack, format},
+        rollups::Grain,
+    },
+    time::At,
+};
 
 /// Everything that a report counts, as it was read.
 #[derive(Default)]
@@ -32,7 +38,7 @@ pub(super) struct Cells {
 /// Rows of the rollups: of one bucket, or of one key.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct Row {
-    pub(super) grain: String,
+    pub(super) grain: Grain,
     /// The latest, where there are several.
     pub(super) bucket: DateTime<Utc>,
     /// Nothing where only their time matters.
@@ -59,7 +65,7 @@ pub(super) struct Single {
 struct Sum<'a> {
     counts: Counts,
     /// The latest bucket of the rollups, of a week the day in it, and its grain.
-    last: Option<(DateTime<Utc>, u8, &'a str)>,
+    last: Option<(DateTime<Utc>, u8, Grain)>,
     /// What holds the latest of the single clicks.
     single: Option<&'a Single>,
 }
@@ -74,7 +80,7 @@ pub(super) struct Shown {
     /// That click.
     pub(super) click: Option<Uuid>,
     /// The latest bucket of the rollups that counts, and its grain.
-    pub(super) last: Option<(DateTime<Utc>, String)>,
+    pub(super) last: Option<(DateTime<Utc>, Grain)>,
 }
 
 /// The greatest groups, and the rest.
@@ -153,8 +159,7 @@ impl Cells {
     ) -> sqlx::Result<(Counts, Ledger<'a, Sum<'a>>)> {
         let mut totals = Counts::default();
         let mut ledger = Ledger::new(only);
-        for Pack { grain, bucket, cells } in &self.packs {
-            let bucket = bucket.0;
+        for &Pack { grain, bucket: At(bucket), ref cells } in &self.packs {
             let cells = format::clicks::read(cells).map(|cell| {
                 let cell = cell?;
                 totals.add(cell.into());
@@ -172,7 +177,7 @@ impl Cells {
             })
             .collect();
         rows.sort_unstable_by_key(|(under, _)| *under);
-        ledger.add(rows.into_iter().map(Ok), |sum, row| sum.add(row.counts, Some((row.bucket, 0, &row.grain))))?;
+        ledger.add(rows.into_iter().map(Ok), |sum, row| sum.add(row.counts, Some((row.bucket, 0, row.grain))))?;
         let mut singles: Vec<(Under<'a>, &'a Single)> = self
             .singles
             .iter()
@@ -199,16 +204,16 @@ impl Cells {
 }
 
 impl<'a> Sum<'a> {
-    fn add(&mut self, counts: Counts, bucket: Option<(DateTime<Utc>, u8, &'a str)>) {
+    fn add(&mut self, counts: Counts, bucket: Option<(DateTime<Utc>, u8, Grain)>) {
         self.counts.add(counts);
         self.last = self.last.max(bucket);
     }
 
     /// The latest bucket that the rollups have a row of, and its grain.
-    fn latest_row(&self) -> Option<(DateTime<Utc>, String)> {
+    fn latest_row(&self) -> Option<(DateTime<Utc>, Grain)> {
         self.last.map(|(bucket, day, grain)| match grain {
-            "week" => (bucket + TimeDelta::days(day.into()), "day".to_owned()),
-            _ => (bucket, grain.to_owned()),
+            Grain::Week => (bucket + TimeDelta::days(day.into()), Grain::Day),
+            _ => (bucket, grain),
         })
     }
 }

@@ -17,7 +17,10 @@ use super::{
     sums::{Cells, Row},
 };
 use crate::{
-    db::packs::{self, Facts},
+    db::{
+        packs::{self, Facts},
+        rollups::Grain,
+    },
     time::At,
 };
 
@@ -41,15 +44,15 @@ impl Plan {
         let dimension = scope.filter.dimension_with(group.and_then(Group::dimension))?;
         let span_of_time = group.and_then(Group::of_clicks).filter(|group| group.is_time());
         let plain = scope.filter == Filter::default();
-        let held: &[&'static str] = match (dimension, span_of_time) {
+        let held: &[Grain] = match (dimension, span_of_time) {
             ("all", span) => {
                 let finest = usize::from(!has_whole_quarters(scope));
                 grains(scope, span).get(finest..).unwrap_or_default()
             }
             // Months of another zone are no months of the rollups.
             (_, Some(_)) => &[],
-            (_, None) if plain => &["day", "week", "month"],
-            (_, None) => &["month"],
+            (_, None) if plain => &[Grain::Day, Grain::Week, Grain::Month],
+            (_, None) => &[Grain::Month],
         };
         let spans = cut(scope.from, scope.to, held);
         if !plain {
@@ -59,7 +62,8 @@ impl Plan {
             return Some(Self { dimension, packable: spans, rows: vec![] });
         }
         // Of all conversions together, days and months are few rows.
-        let (quarters, mut rows): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(|span| span.grain == "quarter");
+        let (quarters, mut rows): (Vec<Span>, Vec<Span>) =
+            spans.into_iter().partition(|span| span.grain == Grain::Quarter);
         let Covered { packable, rest } = packable(&quarters);
         rows.extend(rest);
         Some(Self { dimension, packable, rows })
@@ -68,7 +72,7 @@ impl Plan {
     /// Takes up spans that turned out not to be packed, where the rollups have them.
     fn unpack(&mut self, spans: Vec<Span>) {
         let has_days = self.dimension == "all";
-        self.rows.extend(spans.into_iter().filter(|span| has_days || span.grain == "month"));
+        self.rows.extend(spans.into_iter().filter(|span| has_days || span.grain == Grain::Month));
     }
 }
 
@@ -279,7 +283,7 @@ mod tests {
     fn ranges_are_taken_apart_and_put_together() {
         let span = |from: i64, to: i64| {
             let at = |hours: i64| At::from_millis(shared::Millis(hours * shared::Millis::HOUR));
-            Span { grain: "day", from: at(from), to: at(to) }
+            Span { grain: Grain::Day, from: at(from), to: at(to) }
         };
         let ranges = |spans: &[Span]| spans.iter().map(|span| (span.from, span.to)).collect::<Vec<_>>();
         let whole = span(2, 9);
