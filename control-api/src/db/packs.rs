@@ -12,9 +12,9 @@ use shared::Millis;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use self::format::{Key, clicks, conversions};
+use self::format::{clicks, conversions};
 use super::{
-    reports::{Span, unpacked_runs},
+    reports::{Span, clicks::Counts, unpacked_runs},
     rollups::{Day, Grain},
 };
 use crate::time::At;
@@ -95,7 +95,7 @@ pub async fn read(
     .fetch_all(&mut *db)
     .await?
     .into_iter()
-    .partition(|pack| format::is_known(facts, &pack.cells));
+    .partition(|pack| format::is_known(&pack.cells));
     let due = sqlx::query!(
         r#"select s.grain as "grain!: Grain", d.bucket as "bucket: At"
         from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) as s (grain, first, after)
@@ -202,17 +202,16 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
                 sqlx::query_file!("src/db/packs/clicks.sql", bucket.workspace, bucket.grain.as_str(), bucket.start.0)
                     .fetch(db);
             while let Some(row) = rows.try_next().await? {
-                packs.entry((row.dimension, row.grain)).or_default().push(&clicks::Cell {
-                    part: part(row.part)?,
-                    key: Key::of(&row.key),
+                let counts = Counts {
                     human_link: row.human_link,
                     human_qr: row.human_qr,
                     bot_link: row.bot_link,
                     bot_qr: row.bot_qr,
                     human_partner: row.human_partner,
-                })?;
+                };
+                packs.entry((row.dimension, row.grain)).or_default().push(row.key, part(row.part)?, counts);
             }
-            Ok(packs.into_iter().map(|(of, writer)| (of, writer.finish())).collect())
+            packs.into_iter().map(|(of, writer)| Ok((of, writer.finish()?))).collect()
         }
         Facts::Conversions => {
             let mut packs: BTreeMap<_, conversions::Writer> = BTreeMap::new();
@@ -224,12 +223,12 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
             )
             .fetch(db);
             while let Some(row) = rows.try_next().await? {
-                packs.entry((row.dimension, row.grain)).or_default().push(&conversions::Cell {
+                packs.entry((row.dimension, row.grain)).or_default().push(conversions::Cell {
+                    key: row.key,
                     part: part(row.part)?,
-                    key: &row.key,
                     bot: row.bot,
-                    pair: (&row.currency, &row.reward_currency),
-                    latest: (row.click, &row.label),
+                    pair: (row.currency, row.reward_currency),
+                    latest: (row.click, row.label),
                     numbers: conversions::Numbers {
                         leads: row.leads,
                         sales: row.sales,
@@ -240,7 +239,7 @@ async fn cells(db: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<Packs> {
                         negative: whole(&row.negative)?,
                         reward: whole(&row.reward)?,
                     },
-                })?;
+                });
             }
             packs.into_iter().map(|(of, writer)| Ok((of, writer.finish()?))).collect()
         }

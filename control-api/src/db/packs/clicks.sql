@@ -20,5 +20,3 @@ from (
     where $2 = 'day' and workspace_id = $1 and dimension = 'all' and grain = 'quarter' and bucket >= $3
         and bucket < $3 + interval '1 day'
 ) cells
--- In the order in which reports add them up.
-order by dimension, grain, part, key collate "C"

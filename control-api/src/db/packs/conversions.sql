@@ -29,4 +29,3 @@ from (
 ) cells
 -- What is credited to nobody is not shown.
 where leads + sales + refunds + cancellations + reversals > 0
-order by dimension, grain, part, key collate "C", bot, currency, reward_currency

@@ -101,8 +101,8 @@ fn day(Slot(number): Slot) -> NaiveDate {
 }
 
 /// The start of the quarter-hour of a day that begins then.
-pub(super) fn quarter(day: DateTime<Utc>, number: u8) -> DateTime<Utc> {
-    day + TimeDelta::minutes(15 * i64::from(number))
+pub(super) fn quarter(day: DateTime<Utc>, number: i64) -> DateTime<Utc> {
+    day + TimeDelta::minutes(15 * number)
 }
 
 #[cfg(test)]

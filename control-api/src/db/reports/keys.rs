@@ -30,9 +30,9 @@ impl<'a> Under<'a> {
     pub(super) const NONE: Self = Self::Key(Key::Text(NONE));
 
     /// The span that holds a moment, where groups are spans; else the key.
-    pub(super) fn of(calendar: &mut Option<Calendar>, at: DateTime<Utc>, key: Key<'a>) -> Self {
+    pub(super) fn of(calendar: &mut Option<Calendar>, at: impl FnOnce() -> DateTime<Utc>, key: Key<'a>) -> Self {
         match calendar {
-            Some(calendar) => Self::Slot(calendar.slot(at)),
+            Some(calendar) => Self::Slot(calendar.slot(at())),
             None => Self::Key(key),
         }
     }
@@ -102,7 +102,7 @@ impl Tags {
         partners: impl IntoIterator<Item = (Under<'p>, &'p Sum)>,
         only: Option<Vec<Under<'a>>>,
         mut merge: impl FnMut(&mut Sum, &Sum),
-    ) -> sqlx::Result<Ledger<'a, Sum>> {
+    ) -> Ledger<'a, Sum> {
         let mut tagged = vec![];
         for (partner, sum) in partners {
             let tags = match partner {
@@ -116,7 +116,7 @@ impl Tags {
         }
         tagged.sort_unstable_by_key(|(tag, _)| *tag);
         let mut ledger = Ledger::new(only);
-        ledger.add(tagged.into_iter().map(Ok), |to: &mut Sum, of| merge(to, of))?;
-        Ok(ledger)
+        ledger.add(tagged, |to: &mut Sum, of| merge(to, of));
+        ledger
     }
 }

@@ -1,90 +1,153 @@
-//! Packs of clicks: one cell after the other.
+//! Packs of clicks.
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::Facts, Key, append, body, each, version};
+use super::{
+    Key,
+    columns::{Column, Keys, number},
+    pack, table,
+};
+use crate::db::reports::clicks::Counts;
 
-/// Clicks under a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // Named like the columns of the rollups.
-pub struct Cell<'a> {
+/// Clicks under keys, in the order of keys, then of parts.
+#[derive(Serialize, Deserialize)]
+pub struct Table<Bytes, Text> {
+    keys: Keys<Bytes, Text>,
+    part: Column<Bytes>,
+    human_link: Column<Bytes>,
+    human_qr: Column<Bytes>,
+    bot_link: Column<Bytes>,
+    bot_qr: Column<Bytes>,
+    human_partner: Column<Bytes>,
+}
+
+impl<'a> Table<&'a [u8], &'a str> {
+    /// Reads a pack that [is known](super::is_known).
+    ///
+    /// # Errors
+    /// That it is damaged.
+    pub fn read(pack: &'a [u8]) -> sqlx::Result<Self> {
+        let read: Self = table(pack)?;
+        let Self { keys, part, human_link, human_qr, bot_link, bot_qr, human_partner } = &read;
+        for column in [part, human_link, human_qr, bot_link, bot_qr, human_partner] {
+            column.check(keys.len())?;
+        }
+        Ok(read)
+    }
+
+    /// The keys, by place.
+    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> {
+        self.keys.iter()
+    }
+
     /// The quarter-hour of the day; of a week, the last day that counts; else 0.
-    pub part: u8,
-    #[serde(borrow)]
-    pub key: Key<'a>,
-    pub human_link: i64,
-    pub human_qr: i64,
-    pub bot_link: i64,
-    pub bot_qr: i64,
-    pub human_partner: i64,
+    #[must_use]
+    pub fn part(&self, place: usize) -> i64 {
+        self.part.count(place)
+    }
+
+    /// What is counted under all keys.
+    #[must_use]
+    pub fn totals(&self) -> Counts {
+        Counts {
+            human_link: self.human_link.sum(),
+            human_qr: self.human_qr.sum(),
+            bot_link: self.bot_link.sum(),
+            bot_qr: self.bot_qr.sum(),
+            human_partner: self.human_partner.sum(),
+        }
+    }
+
+    /// What is counted under one.
+    #[must_use]
+    pub fn counts(&self, place: usize) -> Counts {
+        Counts {
+            human_link: self.human_link.count(place),
+            human_qr: self.human_qr.count(place),
+            bot_link: self.bot_link.count(place),
+            bot_qr: self.bot_qr.count(place),
+            human_partner: self.human_partner.count(place),
+        }
+    }
 }
 
 /// A pack being written.
-pub struct Writer(Vec<u8>);
-
-impl Default for Writer {
-    fn default() -> Self {
-        Self(vec![version(Facts::Clicks)])
-    }
-}
+#[derive(Default)]
+pub struct Writer(Vec<(String, u8, Counts)>);
 
 impl Writer {
-    /// Adds a cell. Reports expect them in the order of parts, then of keys.
-    ///
-    /// # Errors
-    /// Never: cells are made of what the format can hold.
-    pub fn push(&mut self, cell: &Cell<'_>) -> sqlx::Result<()> {
-        append(&mut self.0, cell)
+    /// Adds what is counted under a key, in any order.
+    pub fn push(&mut self, key: String, part: u8, counts: Counts) {
+        self.0.push((key, part, counts));
     }
 
     /// The pack.
-    #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.0
+    ///
+    /// # Errors
+    /// Never: the format can hold any table.
+    pub fn finish(self) -> sqlx::Result<Vec<u8>> {
+        let mut rows: Vec<_> = self.0.iter().map(|(key, part, counts)| (Key::of(key), *part, counts)).collect();
+        rows.sort_unstable_by_key(|(key, part, _)| (*key, *part));
+        let column = |of: fn(&Counts) -> i64| Column::of(rows.iter().map(|(.., counts)| number(of(counts))));
+        pack(&Table {
+            keys: Keys::of(rows.iter().map(|(key, ..)| *key)),
+            part: Column::of(rows.iter().map(|(_, part, _)| u64::from(*part))),
+            human_link: column(|counts| counts.human_link),
+            human_qr: column(|counts| counts.human_qr),
+            bot_link: column(|counts| counts.bot_link),
+            bot_qr: column(|counts| counts.bot_qr),
+            human_partner: column(|counts| counts.human_partner),
+        })
     }
-}
-
-/// The cells of a pack that [is known](super::is_known).
-///
-/// # Errors
-/// Each, that the pack is damaged; it ends there.
-pub fn read(pack: &[u8]) -> impl Iterator<Item = sqlx::Result<Cell<'_>>> {
-    each(body(pack))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
+    fn told(pack: &[u8]) -> sqlx::Result<Vec<((String, u8), Counts)>> {
+        let table = Table::read(pack)?;
+        let part = |place| u8::try_from(table.part(place)).unwrap();
+        Ok(table.keys().enumerate().map(|(place, key)| ((key.to_string(), part(place)), table.counts(place))).collect())
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(cells in proptest::collection::vec((any::<u8>(), ".{0,40}", any::<[i64; 3]>()), 0..20)) {
-            let written: Vec<Cell<'_>> = cells
+        fn what_is_written_is_read(
+            cells in proptest::collection::btree_map(
+                (prop_oneof![".{0,9}", any::<u128>().prop_map(|id| uuid::Uuid::from_u128(id).to_string())], 0_u8..3),
+                (0..=i64::MAX, 0..70_000_i64, 0..2_i64),
+                0..20,
+            )
+        ) {
+            let expected: BTreeMap<_, _> = cells
                 .iter()
-                .map(|(part, key, [some, other, least])| Cell {
-                    part: *part,
-                    key: Key::of(key),
-                    human_link: *some,
-                    human_qr: *other,
-                    bot_link: 0,
-                    bot_qr: i64::MAX,
-                    human_partner: *least,
+                .map(|(key, (human_link, bot_qr, human_partner))| {
+                    let counts = Counts {
+                        human_link: *human_link,
+                        human_qr: 0,
+                        bot_link: 255,
+                        bot_qr: *bot_qr,
+                        human_partner: *human_partner,
+                    };
+                    (key.clone(), counts)
                 })
                 .collect();
             let mut writer = Writer::default();
-            for cell in &written {
-                writer.push(cell).unwrap();
+            for ((key, part), counts) in expected.iter().rev() {
+                writer.push(key.clone(), *part, *counts);
             }
-            let pack = writer.finish();
-            prop_assert_eq!(read(&pack).map(Result::unwrap).collect::<Vec<_>>(), written);
-            // A damaged one says so and ends.
-            if !cells.is_empty() {
-                let cut = read(&pack[..pack.len() - 1]).collect::<Vec<_>>();
-                prop_assert_eq!(cut.len(), cells.len());
-                prop_assert!(cut.last().unwrap().is_err());
-            }
+            let pack = writer.finish().unwrap();
+            let read = told(&pack).unwrap();
+            prop_assert!(read.is_sorted_by_key(|((key, part), _)| (Key::of(key), *part)));
+            prop_assert_eq!(read.into_iter().collect::<BTreeMap<_, _>>(), expected);
+            // A damaged one says so.
+            prop_assert!(told(&pack[..pack.len() - 1]).is_err());
+            prop_assert!(told(&[&*pack, &[0]].concat()).is_err());
         }
     }
 }

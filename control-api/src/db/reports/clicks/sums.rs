@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     db::{
-        packs::{Pack, format},
+        packs::{Pack, format::clicks::Table},
         rollups::Grain,
     },
     time::At,
@@ -65,7 +65,7 @@ pub(super) struct Single {
 struct Sum<'a> {
     counts: Counts,
     /// The latest bucket of the rollups, of a week the day in it, and its grain.
-    last: Option<(DateTime<Utc>, u8, Grain)>,
+    last: Option<(DateTime<Utc>, i64, Grain)>,
     /// What holds the latest of the single clicks.
     single: Option<&'a Single>,
 }
@@ -126,7 +126,7 @@ impl Cells {
             None => self.sums(&mut calendar, only)?,
             Some(tags) => {
                 let (totals, partners) = self.sums(&mut calendar, None)?;
-                (totals, tags.spread(partners.groups(), only, |to: &mut Sum<'_>, of| to.counts.add(of.counts))?)
+                (totals, tags.spread(partners.groups(), only, |to: &mut Sum<'_>, of| to.counts.add(of.counts)))
             }
         };
         let mut groups: Groups<'_, '_> = ledger.groups().collect();
@@ -160,12 +160,15 @@ impl Cells {
         let mut totals = Counts::default();
         let mut ledger = Ledger::new(only);
         for &Pack { grain, bucket: At(bucket), ref cells } in &self.packs {
-            let cells = format::clicks::read(cells).map(|cell| {
-                let cell = cell?;
-                totals.add(cell.into());
-                Ok((Under::of(calendar, quarter(bucket, cell.part), cell.key), cell))
+            let table = Table::read(cells)?;
+            totals.add(table.totals());
+            let cells = table
+                .keys()
+                .enumerate()
+                .map(|(place, key)| (Under::of(calendar, || quarter(bucket, table.part(place)), key), place));
+            ledger.add(cells, |sum: &mut Sum<'_>, place| {
+                sum.add(table.counts(place), Some((bucket, table.part(place), grain)));
             });
-            ledger.add(cells, |sum: &mut Sum<'_>, cell| sum.add(cell.into(), Some((bucket, cell.part, grain))))?;
         }
         let mut rows: Vec<(Under<'a>, &'a Row)> = self
             .rows
@@ -177,7 +180,7 @@ impl Cells {
             })
             .collect();
         rows.sort_unstable_by_key(|(under, _)| *under);
-        ledger.add(rows.into_iter().map(Ok), |sum, row| sum.add(row.counts, Some((row.bucket, 0, row.grain))))?;
+        ledger.add(rows, |sum, row| sum.add(row.counts, Some((row.bucket, 0, row.grain))));
         let mut singles: Vec<(Under<'a>, &'a Single)> = self
             .singles
             .iter()
@@ -188,12 +191,12 @@ impl Cells {
             })
             .collect();
         singles.sort_unstable_by_key(|(under, _)| *under);
-        ledger.add(singles.into_iter().map(Ok), |sum, single| {
+        ledger.add(singles, |sum, single| {
             sum.add(single.counts, None);
             if sum.single.is_none_or(|latest| latest.click < single.click) {
                 sum.single = Some(single);
             }
-        })?;
+        });
         self.rows
             .iter()
             .map(|row| row.counts)
@@ -204,7 +207,7 @@ impl Cells {
 }
 
 impl<'a> Sum<'a> {
-    fn add(&mut self, counts: Counts, bucket: Option<(DateTime<Utc>, u8, Grain)>) {
+    fn add(&mut self, counts: Counts, bucket: Option<(DateTime<Utc>, i64, Grain)>) {
         self.counts.add(counts);
         self.last = self.last.max(bucket);
     }
@@ -212,15 +215,8 @@ impl<'a> Sum<'a> {
     /// The latest bucket that the rollups have a row of, and its grain.
     fn latest_row(&self) -> Option<(DateTime<Utc>, Grain)> {
         self.last.map(|(bucket, day, grain)| match grain {
-            Grain::Week => (bucket + TimeDelta::days(day.into()), Grain::Day),
+            Grain::Week => (bucket + TimeDelta::days(day), Grain::Day),
             _ => (bucket, grain),
         })
-    }
-}
-
-impl From<format::clicks::Cell<'_>> for Counts {
-    fn from(cell: format::clicks::Cell<'_>) -> Self {
-        let format::clicks::Cell { human_link, human_qr, bot_link, bot_qr, human_partner, .. } = cell;
-        Self { human_link, human_qr, bot_link, bot_qr, human_partner }
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::db::packs::{
     self, Pack,
-    format::conversions::{self as format, Details, Numbers, Pair, Total},
+    format::conversions::{Numbers, Pair, Table},
 };
 
 /// Everything that a report sums, as it was read.
@@ -68,7 +68,7 @@ impl Row {
         (Uuid::try_parse(click).unwrap_or_default(), label)
     }
 
-    fn pair(&self) -> Pair<'_> {
+    fn pair(&self) -> Pair<&str> {
         (&self.currency, &self.reward_currency)
     }
 
@@ -98,17 +98,17 @@ struct Part<'a> {
 
 #[derive(Clone, Copy)]
 enum Of<'a> {
-    /// The pack's place, and the details of a group in it.
-    Pack(usize, &'a [u8]),
+    /// The place of the pack, and of the group in it.
+    Pack(usize, usize),
     Row(&'a Row),
 }
 
 /// What conversions come to by pair of currencies: one mostly.
 #[derive(Default, Clone)]
-struct Sum<'a>(SmallVec<[(Pair<'a>, Numbers); 1]>);
+struct Sum<'a>(SmallVec<[(Pair<&'a str>, Numbers); 1]>);
 
 impl<'a> Sum<'a> {
-    fn add(&mut self, pair: Pair<'a>, numbers: Numbers) {
+    fn add(&mut self, pair: Pair<&'a str>, numbers: Numbers) {
         match self.0.iter_mut().find(|of| of.0 == pair) {
             Some(of) => of.1 += numbers,
             None => self.0.push((pair, numbers)),
@@ -163,8 +163,7 @@ impl From<&Sum<'_>> for Sums {
 struct Ranking<'a> {
     ledger: Ledger<'a, Rank>,
     parts: Vec<Part<'a>>,
-    /// Of each pack.
-    totals: Vec<Vec<Total<'a>>>,
+    packs: Vec<Table<&'a [u8], &'a str>>,
     bots: Bots,
     rows: &'a [Row],
 }
@@ -172,33 +171,34 @@ struct Ranking<'a> {
 impl<'a> Ranking<'a> {
     /// Ranks all groups, or some.
     fn of(cells: &'a Cells, calendar: &mut Option<Calendar>, only: Option<Vec<Under<'a>>>) -> sqlx::Result<Self> {
-        let (mut ledger, mut parts, mut totals) = (Ledger::new(only), vec![], vec![]);
-        let mut rank = |rank: &mut Rank, sales, leads, of| {
+        let (mut ledger, mut parts, mut packs) = (Ledger::new(only), vec![], vec![]);
+        let mut rank = |rank: &mut Rank, (sales, leads), of| {
             rank.sales += sales;
             rank.leads += leads;
             parts.push(Part { of, before: rank.part.replace(parts.len()) });
         };
         let bots = cells.bots;
-        for (place, Pack { bucket, cells, .. }) in cells.packs.iter().enumerate() {
-            let (of_pack, groups) = format::read(cells)?;
-            totals.push(of_pack);
-            let selected = groups.filter(|group| group.as_ref().map_or(true, |group| bots.selects(group.bot)));
-            let groups = selected.map(|group| {
-                let group = group?;
-                Ok((Under::of(calendar, quarter(bucket.0, group.part), group.key), group))
-            });
-            ledger.add(groups, |of, group| rank(of, group.sales, group.leads, Of::Pack(place, group.details)))?;
+        for (pack, Pack { bucket, cells, .. }) in cells.packs.iter().enumerate() {
+            let table = Table::read(cells)?;
+            let groups = table
+                .keys()
+                .enumerate()
+                .filter(|(place, _)| bots.selects(table.bot(*place)))
+                .map(|(place, key)| (Under::of(calendar, || quarter(bucket.0, table.part(place)), key), place));
+            ledger.add(groups, |of, place| rank(of, table.rank(place), Of::Pack(pack, place)));
+            packs.push(table);
         }
         let mut rows: Vec<_> = cells.rows.iter().map(|row| (row.under(calendar), row)).collect();
         rows.sort_unstable_by_key(|(under, _)| *under);
-        ledger.add(rows.into_iter().map(Ok), |of, row| rank(of, row.sales, row.leads, Of::Row(row)))?;
-        Ok(Self { ledger, parts, totals, bots, rows: &cells.rows })
+        ledger.add(rows, |of, row| rank(of, (row.sales, row.leads), Of::Row(row)));
+        Ok(Self { ledger, parts, packs, bots, rows: &cells.rows })
     }
 
     /// What all conversions come to, those of groups that aren't ranked too.
     fn totals(&self) -> sqlx::Result<Sum<'a>> {
         let mut sum = Sum::default();
-        for total in self.totals.iter().flatten().filter(|total| self.bots.selects(total.bot)) {
+        let totals = self.packs.iter().flat_map(Table::totals);
+        for total in totals.filter(|total| self.bots.selects(total.bot)) {
             sum.add(total.pair, total.numbers);
         }
         for row in self.rows {
@@ -212,14 +212,15 @@ impl<'a> Ranking<'a> {
         let (mut sum, mut latest) = (Sum::default(), <(Uuid, &str)>::default());
         let mut next = rank.part;
         while let Some(part) = next.and_then(|place| self.parts.get(place)) {
+            next = part.before;
             match part.of {
-                Of::Pack(place, details) => {
-                    let details = Details::read(details)?;
+                Of::Pack(pack, place) => {
+                    let Some(pack) = self.packs.get(pack) else { continue };
+                    let details = pack.details(place)?;
                     latest = latest.max(details.latest);
-                    for numbers in details.numbers() {
-                        let (total, numbers) = numbers?;
-                        let pair = self.totals.get(place).and_then(|totals| totals.get(total)).map(|total| total.pair);
-                        sum.add(pair.unwrap_or_default(), numbers);
+                    for (total, numbers) in details.numbers {
+                        let pair = pack.totals().get(total).map(|total| total.pair).unwrap_or_default();
+                        sum.add(pair, numbers);
                     }
                 }
                 Of::Row(row) => {
@@ -227,7 +228,6 @@ impl<'a> Ranking<'a> {
                     sum.add(row.pair(), row.numbers()?);
                 }
             }
-            next = part.before;
         }
         Ok((sum, latest.1))
     }
@@ -261,7 +261,7 @@ impl<'a> Ranking<'a> {
     ) -> sqlx::Result<(Vec<Chosen<'a>>, Option<Sum<'a>>)> {
         let partners = self.ledger.groups().map(|(partner, rank)| Ok((partner, self.sum(rank)?.0)));
         let partners: Vec<_> = partners.collect::<sqlx::Result<_>>()?;
-        let ledger = tags.spread(partners.iter().map(|(partner, sum)| (*partner, sum)), only, Sum::merge)?;
+        let ledger = tags.spread(partners.iter().map(|(partner, sum)| (*partner, sum)), only, Sum::merge);
         let (first, others) = first(ledger.groups(), limit, Sum::rank);
         let mut other: Option<Sum<'_>> = None;
         for (_, sum) in others {
