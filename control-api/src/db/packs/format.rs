@@ -6,8 +6,6 @@ pub mod clicks;
 mod columns;
 pub mod conversions;
 
-use std::cmp::Ordering;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -21,11 +19,11 @@ pub fn is_known(pack: &[u8]) -> bool {
     pack.first() == Some(&VERSION)
 }
 
-/// What a cell is counted under: ids take 16 bytes of 36.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a cell is counted under. Ids come first; both kinds in the order of their texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key<'a> {
-    /// An id of a partner, program or link.
-    Id(Uuid),
+    /// An id of a partner, program or link, as a number: reports compare hundreds of thousands of them.
+    Id(u128),
     /// Everything else.
     Text(&'a str),
 }
@@ -36,34 +34,16 @@ impl<'a> Key<'a> {
     pub fn of(text: &'a str) -> Self {
         let is_id = text.len() == uuid::fmt::Hyphenated::LENGTH && !text.bytes().any(|byte| byte.is_ascii_uppercase());
         match Uuid::try_parse(text) {
-            Ok(id) if is_id => Self::Id(id),
+            Ok(id) if is_id => Self::Id(id.as_u128()),
             _ => Self::Text(text),
         }
-    }
-}
-
-/// Ids first, each in the order of its text. Two numbers compare without a call, and reports do little else.
-impl Ord for Key<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Id(one), Self::Id(other)) => one.as_u128().cmp(&other.as_u128()),
-            (Self::Id(_), Self::Text(_)) => Ordering::Less,
-            (Self::Text(_), Self::Id(_)) => Ordering::Greater,
-            (Self::Text(one), Self::Text(other)) => one.cmp(other),
-        }
-    }
-}
-
-impl PartialOrd for Key<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 
 impl std::fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Id(id) => std::fmt::Display::fmt(id, f),
+            Self::Id(id) => std::fmt::Display::fmt(&Uuid::from_u128(*id), f),
             Self::Text(text) => f.write_str(text),
         }
     }

@@ -30,6 +30,7 @@ impl<'a> Under<'a> {
     pub(super) const NONE: Self = Self::Key(Key::Text(NONE));
 
     /// The span that holds a moment, where groups are spans; else the key.
+    #[inline]
     pub(super) fn of(calendar: &mut Option<Calendar>, at: impl FnOnce() -> DateTime<Utc>, key: Key<'a>) -> Self {
         match calendar {
             Some(calendar) => Self::Slot(calendar.slot(at())),
@@ -106,7 +107,7 @@ impl Tags {
         let mut tagged = vec![];
         for (partner, sum) in partners {
             let tags = match partner {
-                Under::Key(Key::Id(id)) => self.0.get(&id).map(Vec::as_slice).unwrap_or_default(),
+                Under::Key(Key::Id(id)) => self.0.get(&Uuid::from_u128(id)).map(Vec::as_slice).unwrap_or_default(),
                 _ => &[],
             };
             if tags.is_empty() {

@@ -1,6 +1,8 @@
 //! Sums under keys, in the order of the keys. Packs come in that order too, so adding one up is going along two lists: a
 //! year of a hundred thousand cells has no hash to reckon and finds what it adds to close by. Pure.
 
+use std::convert::Infallible;
+
 use super::keys::Under;
 
 /// See the module.
@@ -30,10 +32,23 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
         cells: impl IntoIterator<Item = (Under<'a>, Cell)>,
         mut add: impl FnMut(&mut Sum, Cell),
     ) {
+        let added: Result<(), Infallible> = self.try_add(cells, |sum, cell| {
+            add(sum, cell);
+            Ok(())
+        });
+        added.unwrap_or_else(|never| match never {});
+    }
+
+    /// The same where adding may fail.
+    pub(super) fn try_add<Cell, Error>(
+        &mut self,
+        cells: impl IntoIterator<Item = (Under<'a>, Cell)>,
+        mut add: impl FnMut(&mut Sum, Cell) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut new: Vec<(Under<'a>, usize)> = vec![];
         let (mut next, mut wanted) = (0, 0);
         let mut last = None;
-        for (under, cell) in cells {
+        cells.into_iter().try_for_each(|(under, cell)| {
             if last.is_none_or(|last| under < last) {
                 self.insert(&std::mem::take(&mut new));
                 next = self.keys.partition_point(|(key, _)| *key < under);
@@ -45,7 +60,7 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
                     wanted += 1;
                 }
                 if only.get(wanted) != Some(&under) {
-                    continue;
+                    return Ok(());
                 }
             }
             while self.keys.get(next).is_some_and(|(key, _)| *key < under) {
@@ -60,11 +75,13 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
                     self.sums.len() - 1
                 }
             };
-            if let Some(sum) = self.sums.get_mut(place) {
-                add(sum, cell);
+            match self.sums.get_mut(place) {
+                Some(sum) => add(sum, cell),
+                None => Ok(()),
             }
-        }
+        })?;
         self.insert(&new);
+        Ok(())
     }
 
     /// Takes up keys that aren't there yet, which come in their order. They are few mostly, so what lies between two of

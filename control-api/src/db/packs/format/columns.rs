@@ -1,7 +1,6 @@
 //! The columns of a pack's table.
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{Key, damaged};
 
@@ -19,7 +18,7 @@ impl Keys<Vec<u8>, String> {
         let (mut ids, mut texts) = (vec![], vec![]);
         for key in keys {
             match key {
-                Key::Id(id) => ids.extend_from_slice(id.as_bytes()),
+                Key::Id(id) => ids.extend_from_slice(&id.to_be_bytes()),
                 Key::Text(text) => texts.push(text.to_owned()),
             }
         }
@@ -34,7 +33,7 @@ impl<'a> Keys<&'a [u8], &'a str> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Key<'a>> {
         let (ids, _) = self.ids.as_chunks();
-        ids.iter().map(|id| Key::Id(Uuid::from_bytes(*id))).chain(self.texts.iter().map(|text| Key::Text(text)))
+        ids.iter().map(|id| Key::Id(u128::from_be_bytes(*id))).chain(self.texts.iter().map(|text| Key::Text(text)))
     }
 }
 

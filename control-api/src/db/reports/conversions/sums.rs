@@ -80,29 +80,6 @@ impl Row {
     }
 }
 
-/// What a group is ranked by, and where what it comes to is to be found.
-#[derive(Default)]
-struct Rank {
-    sales: i64,
-    leads: i64,
-    /// The last of its parts.
-    part: Option<usize>,
-}
-
-/// What a group comes to in one pack or row.
-struct Part<'a> {
-    of: Of<'a>,
-    /// The part before of the same group.
-    before: Option<usize>,
-}
-
-#[derive(Clone, Copy)]
-enum Of<'a> {
-    /// The place of the pack, and of the group in it.
-    Pack(usize, usize),
-    Row(&'a Row),
-}
-
 /// What conversions come to by pair of currencies: one mostly.
 #[derive(Default, Clone)]
 struct Sum<'a>(SmallVec<[(Pair<&'a str>, Numbers); 1]>);
@@ -159,164 +136,162 @@ impl From<&Sum<'_>> for Sums {
     }
 }
 
-/// Groups by rank.
-struct Ranking<'a> {
-    ledger: Ledger<'a, Rank>,
-    parts: Vec<Part<'a>>,
-    packs: Vec<Table<&'a [u8], &'a str>>,
-    bots: Bots,
-    rows: &'a [Row],
+/// What a group comes to, its latest click, and the name that its key had then; empty: none.
+#[derive(Default, Clone)]
+struct Named<'a> {
+    sum: Sum<'a>,
+    latest: (Uuid, &'a str),
 }
 
-impl<'a> Ranking<'a> {
-    /// Ranks all groups, or some.
-    fn of(cells: &'a Cells, calendar: &mut Option<Calendar>, only: Option<Vec<Under<'a>>>) -> sqlx::Result<Self> {
-        let (mut ledger, mut parts, mut packs) = (Ledger::new(only), vec![], vec![]);
-        let mut rank = |rank: &mut Rank, (sales, leads), of| {
-            rank.sales += sales;
-            rank.leads += leads;
-            parts.push(Part { of, before: rank.part.replace(parts.len()) });
-        };
-        let bots = cells.bots;
-        for (pack, Pack { bucket, cells, .. }) in cells.packs.iter().enumerate() {
-            let table = Table::read(cells)?;
-            let groups = table
-                .keys()
-                .enumerate()
-                .filter(|(place, _)| bots.selects(table.bot(*place)))
-                .map(|(place, key)| (Under::of(calendar, || quarter(bucket.0, table.part(place)), key), place));
-            ledger.add(groups, |of, place| rank(of, table.rank(place), Of::Pack(pack, place)));
-            packs.push(table);
-        }
-        let mut rows: Vec<_> = cells.rows.iter().map(|row| (row.under(calendar), row)).collect();
-        rows.sort_unstable_by_key(|(under, _)| *under);
-        ledger.add(rows, |of, row| rank(of, (row.sales, row.leads), Of::Row(row)));
-        Ok(Self { ledger, parts, packs, bots, rows: &cells.rows })
+/// Sales, then leads: what groups are ranked by.
+type Rank = (i64, i64);
+
+/// Cells whose packs are open.
+struct Tables<'a> {
+    cells: &'a Cells,
+    packs: Vec<(DateTime<Utc>, Table<&'a [u8], &'a str>)>,
+}
+
+impl<'a> Tables<'a> {
+    fn open(cells: &'a Cells) -> sqlx::Result<Self> {
+        let packs = cells.packs.iter().map(|pack| Ok((pack.bucket.0, Table::read(&pack.cells)?)));
+        Ok(Self { cells, packs: packs.collect::<sqlx::Result<_>>()? })
     }
 
-    /// What all conversions come to, those of groups that aren't ranked too.
+    /// The groups of a pack that `bots` selects, each with its place.
+    fn groups(
+        &self,
+        (bucket, pack): &(DateTime<Utc>, Table<&'a [u8], &'a str>),
+        calendar: &mut Option<Calendar>,
+    ) -> impl Iterator<Item = (Under<'a>, usize)> {
+        let selected = pack.keys().enumerate().filter(|(place, _)| self.cells.bots.selects(pack.bot(*place)));
+        selected.map(|(place, key)| (Under::of(calendar, || quarter(*bucket, pack.part(place)), key), place))
+    }
+
+    /// The rows in the order of what they count under.
+    fn rows(&self, calendar: &mut Option<Calendar>) -> Vec<(Under<'a>, &'a Row)> {
+        let mut rows: Vec<_> = self.cells.rows.iter().map(|row| (row.under(calendar), row)).collect();
+        rows.sort_unstable_by_key(|(under, _)| *under);
+        rows
+    }
+
+    /// What all conversions come to.
     fn totals(&self) -> sqlx::Result<Sum<'a>> {
         let mut sum = Sum::default();
-        let totals = self.packs.iter().flat_map(Table::totals);
-        for total in totals.filter(|total| self.bots.selects(total.bot)) {
+        let totals = self.packs.iter().flat_map(|(_, pack)| pack.totals());
+        for total in totals.filter(|total| self.cells.bots.selects(total.bot)) {
             sum.add(total.pair, total.numbers);
         }
-        for row in self.rows {
+        for row in &self.cells.rows {
             sum.add(row.pair(), row.numbers()?);
         }
         Ok(sum)
     }
 
-    /// What a group comes to, and the name at its latest click; empty: none.
-    fn sum(&self, rank: &Rank) -> sqlx::Result<(Sum<'a>, &'a str)> {
-        let (mut sum, mut latest) = (Sum::default(), <(Uuid, &str)>::default());
-        let mut next = rank.part;
-        while let Some(part) = next.and_then(|place| self.parts.get(place)) {
-            next = part.before;
-            match part.of {
-                Of::Pack(pack, place) => {
-                    let Some(pack) = self.packs.get(pack) else { continue };
-                    let details = pack.details(place)?;
-                    latest = latest.max(details.latest);
-                    for (total, numbers) in details.numbers {
-                        let pair = pack.totals().get(total).map(|total| total.pair).unwrap_or_default();
-                        sum.add(pair, numbers);
-                    }
-                }
-                Of::Row(row) => {
-                    latest = latest.max(row.latest());
-                    sum.add(row.pair(), row.numbers()?);
-                }
-            }
+    /// What ranks all groups.
+    fn ranks(&self, calendar: &mut Option<Calendar>) -> Ledger<'a, Rank> {
+        let mut ledger = Ledger::new(None);
+        let add = |rank: &mut Rank, (sales, leads): Rank| *rank = (rank.0 + sales, rank.1 + leads);
+        for pack in &self.packs {
+            ledger.add(self.groups(pack, calendar), |rank, place| add(rank, pack.1.rank(place)));
         }
-        Ok((sum, latest.1))
-    }
-}
-
-/// A group that is shown: what it comes to, and the name at its latest click; empty: none.
-type Chosen<'a> = (Under<'a>, Sum<'a>, &'a str);
-
-impl<'a> Ranking<'a> {
-    /// The first groups, and the sum of the others, where there are any: what the first ones leave of all.
-    fn first(&self, limit: usize) -> sqlx::Result<(Vec<Chosen<'a>>, Option<Sum<'a>>)> {
-        let (first, others) = first(self.ledger.groups(), limit, |rank| (rank.sales, rank.leads));
-        let mut chosen = vec![];
-        let mut other = if others.is_empty() { None } else { Some(self.totals()?) };
-        for (under, rank) in first {
-            let (sum, name) = self.sum(rank)?;
-            if let Some(other) = &mut other {
-                other.take_away(&sum);
-            }
-            chosen.push((under, sum, name));
-        }
-        Ok((chosen, other))
+        ledger.add(self.rows(calendar), |rank, row| add(rank, (row.sales, row.leads)));
+        ledger
     }
 
-    /// The same for partners' tags, of all or some. What all partners come to is read: each may have several tags, or none.
-    fn first_tags(
+    /// What all groups come to, or some.
+    fn sums(
         &self,
-        tags: &'a Tags,
+        calendar: &mut Option<Calendar>,
         only: Option<Vec<Under<'a>>>,
-        limit: usize,
-    ) -> sqlx::Result<(Vec<Chosen<'a>>, Option<Sum<'a>>)> {
-        let partners = self.ledger.groups().map(|(partner, rank)| Ok((partner, self.sum(rank)?.0)));
-        let partners: Vec<_> = partners.collect::<sqlx::Result<_>>()?;
-        let ledger = tags.spread(partners.iter().map(|(partner, sum)| (*partner, sum)), only, Sum::merge);
-        let (first, others) = first(ledger.groups(), limit, Sum::rank);
-        let mut other: Option<Sum<'_>> = None;
-        for (_, sum) in others {
-            other.get_or_insert_default().merge(sum);
+    ) -> sqlx::Result<Ledger<'a, Named<'a>>> {
+        let mut ledger: Ledger<'_, Named<'_>> = Ledger::new(only);
+        for pack in &self.packs {
+            ledger.try_add(self.groups(pack, calendar), |named, place| {
+                let details = pack.1.details(place)?;
+                named.latest = named.latest.max(details.latest);
+                for (total, numbers) in details.numbers {
+                    let pair = pack.1.totals().get(total).map(|total| total.pair).unwrap_or_default();
+                    named.sum.add(pair, numbers);
+                }
+                Ok::<_, sqlx::Error>(())
+            })?;
         }
-        Ok((first.into_iter().map(|(tag, sum)| (tag, sum.clone(), "")).collect(), other))
+        ledger.try_add(self.rows(calendar), |named, row| {
+            named.latest = named.latest.max(row.latest());
+            named.sum.add(row.pair(), row.numbers()?);
+            Ok::<_, sqlx::Error>(())
+        })?;
+        Ok(ledger)
     }
 }
 
-type Groups<'a, 'l, G> = Vec<(Under<'a>, &'l G)>;
-
-/// The groups of most sales, then of most leads, and the others.
-fn first<'a, 'l, G>(
-    groups: impl Iterator<Item = (Under<'a>, &'l G)>,
-    limit: usize,
-    rank: impl Fn(&G) -> (i64, i64),
-) -> (Groups<'a, 'l, G>, Groups<'a, 'l, G>) {
+/// Leaves the groups of most sales, then of most leads, and answers the others.
+fn keep_best<'a, G>(groups: &mut Vec<(Under<'a>, G)>, limit: usize, rank: impl Fn(&G) -> Rank) -> Vec<(Under<'a>, G)> {
     let rank = |group: &G| Reverse(rank(group));
-    let mut groups: Groups<'a, 'l, G> = groups.collect();
-    let others = keep_first(&mut groups, limit, |a, b| rank(a.1).cmp(&rank(b.1)).then_with(|| a.0.cmp(&b.0)));
-    (groups, others)
+    keep_first(groups, limit, |a, b| rank(&a.1).cmp(&rank(&b.1)).then_with(|| a.0.cmp(&b.0)))
 }
 
 impl Cells {
-    /// The groups of most sales, then of most leads.
+    /// The groups of most sales, then of most leads, and the sum of the others.
     pub(super) fn top(&self, limit: usize) -> sqlx::Result<Grouped> {
-        self.shown(None, limit)
-    }
-
-    /// Some groups by their keys; those without conversions are left out.
-    pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Grouped> {
-        self.shown(Some(keys), usize::MAX)
-    }
-
-    fn shown(&self, keys: Option<&[String]>, limit: usize) -> sqlx::Result<Grouped> {
+        let tables = Tables::open(self)?;
         let mut calendar = Calendar::of(self.group, self.tz);
-        let only = keys.map(|keys| Under::all_shown_as(calendar.as_ref(), keys));
-        let (totals, (groups, other)) = match &self.tags {
-            None => {
-                let ranking = Ranking::of(self, &mut calendar, only)?;
-                (ranking.totals()?, ranking.first(limit)?)
+        let totals = tables.totals()?;
+        if let Some(tags) = &self.tags {
+            let partners = tables.sums(&mut calendar, None)?;
+            let tagged = tags.spread(partners.groups(), None, |to: &mut Named<'_>, of| to.sum.merge(&of.sum));
+            let mut groups: Vec<_> = tagged.groups().collect();
+            let mut other: Option<Sum<'_>> = None;
+            for (_, named) in keep_best(&mut groups, limit, |named| named.sum.rank()) {
+                other.get_or_insert_default().merge(&named.sum);
             }
+            return Ok(shown(&totals, groups, other.as_ref(), calendar.as_ref()));
+        }
+        let ranks = tables.ranks(&mut calendar);
+        let mut best: Vec<_> = ranks.groups().collect();
+        let others = keep_best(&mut best, limit, |rank| **rank);
+        let sums = tables.sums(&mut calendar, Some(best.iter().map(|(under, _)| *under).collect()))?;
+        let mut groups: Vec<_> = sums.groups().collect();
+        keep_best(&mut groups, limit, |named| named.sum.rank());
+        // The others come to what these leave.
+        let mut other = if others.is_empty() { None } else { Some(totals.clone()) };
+        if let Some(other) = &mut other {
+            groups.iter().for_each(|(_, named)| other.take_away(&named.sum));
+        }
+        Ok(shown(&totals, groups, other.as_ref(), calendar.as_ref()))
+    }
+
+    /// Some groups by their keys; those without conversions are left out, and the others are in no order.
+    pub(super) fn of_keys(&self, keys: &[String]) -> sqlx::Result<Grouped> {
+        let tables = Tables::open(self)?;
+        let mut calendar = Calendar::of(self.group, self.tz);
+        let only = Some(Under::all_shown_as(calendar.as_ref(), keys));
+        let totals = tables.totals()?;
+        let sums = match &self.tags {
+            None => tables.sums(&mut calendar, only)?,
             Some(tags) => {
-                let ranking = Ranking::of(self, &mut calendar, None)?;
-                (ranking.totals()?, ranking.first_tags(tags, only, limit)?)
+                let partners = tables.sums(&mut calendar, None)?;
+                tags.spread(partners.groups(), only, |to: &mut Named<'_>, of| to.sum.merge(&of.sum))
             }
         };
-        let groups = groups.iter().map(|(under, sum, name)| Shown {
-            key: under.text(calendar.as_ref()),
-            label: match *name {
-                name if !name.is_empty() && *under != Under::NONE => Some(name.to_owned()),
-                _ => under.label(calendar.as_ref()),
-            },
-            sums: sum.into(),
-        });
-        Ok(Grouped { groups: groups.collect(), totals: (&totals).into(), other: other.as_ref().map(Sums::from) })
+        Ok(shown(&totals, sums.groups().collect(), None, calendar.as_ref()))
     }
+}
+
+fn shown(
+    totals: &Sum<'_>,
+    groups: Vec<(Under<'_>, &Named<'_>)>,
+    other: Option<&Sum<'_>>,
+    calendar: Option<&Calendar>,
+) -> Grouped {
+    let groups = groups.into_iter().map(|(under, Named { sum, latest: (_, name) })| Shown {
+        key: under.text(calendar),
+        label: match *name {
+            name if !name.is_empty() && under != Under::NONE => Some(name.to_owned()),
+            _ => under.label(calendar),
+        },
+        sums: sum.into(),
+    });
+    Grouped { groups: groups.collect(), totals: totals.into(), other: other.map(Sums::from) }
 }
