@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     config::Config,
+    db::packs::Cache,
     domain::{events::Singles, sources::Lookups},
     http::limits::Limits,
     publish::{self, Publisher},
@@ -63,6 +64,8 @@ pub struct Inner {
     pub lookups: Lookups,
     /// Events that came one by one.
     pub singles: Singles,
+    /// What reports have read lately.
+    pub packs: Cache,
 }
 
 impl Deref for App {
@@ -118,6 +121,7 @@ impl App {
             reqwest::Client::builder().timeout(Duration::from_secs(10)).build().context("building the HTTP client")?;
         let publisher = publish::open(&config, &db, &http, &ambient)?;
         let limits = Limits::new(&config);
+        let packs = Cache::new(config.report_cache_mb * 1_000_000);
         Ok(Self(Arc::new(Inner {
             config,
             db,
@@ -131,6 +135,7 @@ impl App {
             event_batches: Semaphore::new(EVENT_BATCHES),
             lookups: Lookups::default(),
             singles: Singles::default(),
+            packs,
         })))
     }
 }

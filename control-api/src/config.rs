@@ -23,6 +23,10 @@ pub struct Config {
     #[arg(long, env = "NIM_DATABASE_CONNECTIONS", default_value_t = 20)]
     pub database_connections: u32,
 
+    /// Megabytes of memory for what reports have read lately; 0 keeps nothing
+    #[arg(long, env = "NIM_REPORT_CACHE_MB", default_value_t = 64)]
+    pub report_cache_mb: u64,
+
     /// Address to listen on
     #[arg(long, env = "NIM_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

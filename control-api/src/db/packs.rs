@@ -3,10 +3,13 @@
 //! Only what has come to rest is packed. Whatever changes the rollups of a bucket takes its packs away in the same
 //! transaction and notes them as due (0024), so a pack that is there says what its rollups say.
 
+mod cache;
 pub mod format;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
+pub use cache::Cache;
 use futures::TryStreamExt as _;
 use shared::Millis;
 use sqlx::{PgConnection, PgExecutor, PgPool};
@@ -58,7 +61,7 @@ pub struct Pack {
     /// The first moment.
     pub bucket: At,
     /// What it holds, in the [`format`]; always a version that is known.
-    pub cells: Vec<u8>,
+    pub cells: Bytes,
 }
 
 /// Reads the packs of a dimension that lie in spans of a grain, in the order of time, and tells which of these have none
@@ -68,9 +71,9 @@ pub struct Pack {
 /// The database's.
 pub async fn read(
     db: &mut PgConnection,
+    cache: &Cache,
     workspace: Uuid,
-    facts: Facts,
-    dimension: &str,
+    (facts, dimension): (Facts, &str),
     spans: &[Span],
 ) -> sqlx::Result<(Vec<Pack>, Vec<Span>)> {
     if spans.is_empty() {
@@ -78,9 +81,8 @@ pub async fn read(
     }
     let grains: Vec<&str> = spans.iter().map(|span| span.grain.as_str()).collect();
     let (from, to): (Vec<_>, Vec<_>) = spans.iter().map(|span| (span.from.0, span.to.0)).unzip();
-    let (packs, others): (Vec<Pack>, Vec<Pack>) = sqlx::query_as!(
-        Pack,
-        r#"select p.grain as "grain: Grain", p.bucket as "bucket: At", p.cells
+    let listed = sqlx::query!(
+        r#"select p.id, p.grain as "grain: Grain", p.bucket as "bucket: At"
         from unnest($4::text[], $5::timestamptz[], $6::timestamptz[]) as s (grain, first, after)
         join rollup_packs p on p.workspace_id = $1 and p.facts = $2 and p.dimension = $3 and p.grain = s.grain
             and p.bucket >= s.first and p.bucket < s.after
@@ -93,9 +95,35 @@ pub async fn read(
         &to,
     )
     .fetch_all(&mut *db)
-    .await?
-    .into_iter()
-    .partition(|pack| format::is_known(&pack.cells));
+    .await?;
+    let mut kept: HashMap<Uuid, Bytes> =
+        listed.iter().filter_map(|pack| Some((pack.id, cache.get(pack.id)?))).collect();
+    let others = listed.iter().filter(|pack| !kept.contains_key(&pack.id));
+    let (others, buckets): (Vec<&str>, Vec<_>) = others.map(|pack| (pack.grain.as_str(), pack.bucket.0)).unzip();
+    if !others.is_empty() {
+        let mut found = sqlx::query!(
+            "select p.id, p.cells
+            from unnest($4::text[], $5::timestamptz[]) as s (grain, bucket)
+            join rollup_packs p on p.workspace_id = $1 and p.facts = $2 and p.dimension = $3 and p.grain = s.grain
+                and p.bucket = s.bucket",
+            workspace,
+            facts.as_str(),
+            dimension,
+            &others as _,
+            &buckets,
+        )
+        .fetch(&mut *db);
+        while let Some(pack) = found.try_next().await? {
+            let cells = Bytes::from(pack.cells);
+            cache.keep(pack.id, cells.clone());
+            kept.insert(pack.id, cells);
+        }
+    }
+    let packs = listed.into_iter().filter_map(|pack| {
+        let cells = kept.remove(&pack.id)?;
+        Some(Pack { grain: pack.grain, bucket: pack.bucket, cells })
+    });
+    let (packs, others): (Vec<Pack>, Vec<Pack>) = packs.partition(|pack| format::is_known(&pack.cells));
     let due = sqlx::query!(
         r#"select s.grain as "grain!: Grain", d.bucket as "bucket: At"
         from unnest($3::text[], $4::timestamptz[], $5::timestamptz[]) as s (grain, first, after)

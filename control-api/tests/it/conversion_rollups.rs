@@ -106,13 +106,18 @@ async fn whole_months_are_read_without_a_single_conversion(pool: PgPool) {
         // Workers' scans would be counted elsewhere.
         sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
         let before = scans(&mut tx).await;
-        Conversions::read(&mut tx, scope, group, Bots::All).await.unwrap().grouped(100).await.unwrap();
+        Conversions::read(&mut tx, &packs::Cache::new(0), scope, group, Bots::All)
+            .await
+            .unwrap()
+            .grouped(100)
+            .await
+            .unwrap();
         assert_eq!(scans(&mut tx).await, before, "{group}");
     }
 }
 
 /// From packs, rollups and deltas as from facts alone.
-async fn agree(db: &mut PgConnection) {
+async fn agree(db: &mut PgConnection, cache: &packs::Cache) {
     let far = At::parse("2100-01-01T00:00:00Z").unwrap();
     for (place, scope) in scopes().into_iter().enumerate() {
         let past = Scope { as_of: Some(far), ..scope.clone() };
@@ -122,7 +127,7 @@ async fn agree(db: &mut PgConnection) {
         for &group in Group::ALL {
             let mut told = vec![];
             for scope in [&scope, &past] {
-                let found = Conversions::read(db, scope, group, bots).await.unwrap().grouped(4).await.unwrap();
+                let found = Conversions::read(db, cache, scope, group, bots).await.unwrap().grouped(4).await.unwrap();
                 told.push((found.totals, shown(found.groups), found.other));
             }
             assert_eq!(told[0], told[1], "{group} {bots} {scope:?}");
@@ -130,7 +135,7 @@ async fn agree(db: &mut PgConnection) {
             let (totals, mut some, _) = told.swap_remove(0);
             some.truncate(2);
             let keys = some.iter().map(|(key, ..)| key.clone()).chain(["ghost".to_owned()]).collect();
-            let found = Conversions::read(db, &scope, group, bots).await.unwrap().of_keys(keys).await.unwrap();
+            let found = Conversions::read(db, cache, &scope, group, bots).await.unwrap().of_keys(keys).await.unwrap();
             assert_eq!(
                 (found.totals, shown(found.groups), found.other),
                 (totals, some, None),
@@ -168,13 +173,14 @@ async fn differences(db: &PgPool) -> i64 {
 async fn reports_from_rollups_are_those_from_facts(pool: PgPool) {
     fill(&pool).await;
     let mut db = pool.acquire().await.unwrap();
+    let cache = packs::Cache::new(10_000_000);
     assert_eq!(rollups::months(&pool, None).await.unwrap().len(), 10);
-    agree(&mut db).await;
+    agree(&mut db, &cache).await;
     for portion in [700, 1_500, 10_000] {
         rollups::fold(&pool, portion).await.unwrap();
         assert_eq!(differences(&pool).await, 0);
     }
-    agree(&mut db).await;
+    agree(&mut db, &cache).await;
     assert_eq!(rollups::fold(&pool, 10).await.unwrap(), Some(0), "each counts once");
 
     // What waited becomes final, in part before it is folded.
@@ -188,13 +194,13 @@ async fn reports_from_rollups_are_those_from_facts(pool: PgPool) {
     for which in ["1", "2", ""] {
         // Packed as far as it has come; what settles and is folded then takes packs away again.
         let packed = pack(&pool).await;
-        agree(&mut db).await;
+        agree(&mut db, &cache).await;
         sqlx::raw_sql(sqlx::AssertSqlSafe(settle(which))).execute(&pool).await.unwrap();
-        agree(&mut db).await;
+        agree(&mut db, &cache).await;
         rollups::fold(&pool, 50).await.unwrap();
         assert!(packs::kept(&pool, None).await.unwrap().len() < packed);
         assert_eq!(differences(&pool).await, 0);
-        agree(&mut db).await;
+        agree(&mut db, &cache).await;
     }
     // A change that settles nothing counts nothing.
     sqlx::query("update conversions set flags = '{duplicate_order}' where event_id = 'e4'")
@@ -204,7 +210,7 @@ async fn reports_from_rollups_are_those_from_facts(pool: PgPool) {
     while rollups::fold(&pool, 1_000).await.unwrap() != Some(0) {}
     pack(&pool).await;
     assert_eq!(differences(&pool).await, 0);
-    agree(&mut db).await;
+    agree(&mut db, &cache).await;
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -229,5 +235,5 @@ async fn wrong_rollups_are_found_and_made_right(pool: PgPool) {
             assert_eq!(rollups::rebuild(&pool, month).await.unwrap(), 0, "{damage}");
         }
     }
-    agree(&mut pool.acquire().await.unwrap()).await;
+    agree(&mut pool.acquire().await.unwrap(), &packs::Cache::new(0)).await;
 }

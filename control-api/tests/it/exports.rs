@@ -6,6 +6,7 @@ use control_api::{
     db::{
         conversions::{self, Filter as ListFilter, ReviewStatus},
         events::Status,
+        packs,
         reports::{self, Bots, Filter, Scope, conversions::Group},
     },
     domain::{
@@ -181,7 +182,7 @@ async fn the_report_of_the_same_moment_has_the_same_sums(pool: PgPool) {
         }
     }
 
-    let found = reports::conversions::Conversions::read(db, &scope(), Group::Partner, Bots::All)
+    let found = reports::conversions::Conversions::read(db, &packs::Cache::new(0), &scope(), Group::Partner, Bots::All)
         .await
         .unwrap()
         .grouped(100)

@@ -3,10 +3,13 @@
 //! months of the range, and never from one end to the other.
 
 use control_api::{
-    db::reports::{
-        Bots, Filter, Scope,
-        clicks::{self, Group},
-        conversions,
+    db::{
+        packs,
+        reports::{
+            Bots, Filter, Scope,
+            clicks::{self, Group},
+            conversions,
+        },
     },
     time::At,
 };
@@ -100,8 +103,13 @@ async fn ask(pool: &PgPool, scope: &Scope, group: Group) -> Scans {
     // Workers' scans would be counted elsewhere.
     sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
     let before = scans(&mut tx).await;
-    clicks::grouped(&mut tx, scope, group, Bots::All, 100).await.unwrap();
-    clicks::Measure::read(&mut tx, scope, Some(group)).await.unwrap().of_keys(vec!["none".to_owned()]).await.unwrap();
+    clicks::grouped(&mut tx, &packs::Cache::new(0), scope, group, Bots::All, 100).await.unwrap();
+    clicks::Measure::read(&mut tx, &packs::Cache::new(0), scope, Some(group))
+        .await
+        .unwrap()
+        .of_keys(vec!["none".to_owned()])
+        .await
+        .unwrap();
     scans_since(&before, &mut tx).await
 }
 
@@ -148,8 +156,13 @@ async fn conversions_are_measured_against_rollups(pool: PgPool) {
     for group in conversions::Group::ALL {
         let mut tx = pool.begin().await.unwrap();
         let before = scans(&mut tx).await;
-        conversions::Conversions::read(&mut tx, &scope, *group, Bots::All).await.unwrap().grouped(100).await.unwrap();
-        clicks::Measure::read(&mut tx, &scope, group.of_clicks())
+        conversions::Conversions::read(&mut tx, &packs::Cache::new(0), &scope, *group, Bots::All)
+            .await
+            .unwrap()
+            .grouped(100)
+            .await
+            .unwrap();
+        clicks::Measure::read(&mut tx, &packs::Cache::new(0), &scope, group.of_clicks())
             .await
             .unwrap()
             .of_keys(vec!["none".to_owned()])

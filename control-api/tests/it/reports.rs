@@ -325,7 +325,7 @@ async fn traffic_is_what_counting_by_hand_gives(pool: PgPool) {
             // From rollups where they can, and from facts alone.
             for scope in [latest.clone(), Scope { as_of: Some(later()), ..latest.clone() }] {
                 let context = format!("{group} {scope:?}");
-                let found = clicks::grouped(db, &scope, group, Bots::All, 10_000).await.unwrap();
+                let found = clicks::grouped(db, &packs::Cache::new(0), &scope, group, Bots::All, 10_000).await.unwrap();
                 assert_eq!(found.totals, totals, "{context}");
                 let rows = found.groups.len();
                 let groups: BTreeMap<_, _> =
@@ -350,12 +350,23 @@ async fn reach_agrees(db: &mut PgConnection, scope: &Scope, group: Group, clicks
     let keys: Vec<String> = by_key.keys().cloned().collect();
     for as_of in [None, Some(later())] {
         let scope = Scope { as_of, ..scope.clone() };
-        let reach = clicks::Measure::read(db, &scope, Some(group)).await.unwrap().of_keys(keys.clone()).await.unwrap();
+        let reach = clicks::Measure::read(db, &packs::Cache::new(0), &scope, Some(group))
+            .await
+            .unwrap()
+            .of_keys(keys.clone())
+            .await
+            .unwrap();
         assert_eq!(reach.total, total, "{group} {scope:?}");
         assert_eq!(reach.by_key.into_iter().collect::<BTreeMap<_, _>>(), by_key, "{group} {scope:?}");
         if group == Group::Partner {
             assert_eq!(
-                clicks::Measure::read(db, &scope, None).await.unwrap().of_keys(vec![]).await.unwrap().total,
+                clicks::Measure::read(db, &packs::Cache::new(0), &scope, None)
+                    .await
+                    .unwrap()
+                    .of_keys(vec![])
+                    .await
+                    .unwrap()
+                    .total,
                 total,
                 "{scope:?}"
             );
@@ -372,9 +383,9 @@ async fn what_is_over_the_limit_is_summed(pool: PgPool) {
     let scope = scope("2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z", Tz::UTC, Filter::default());
     let selected = |counts: &Counts| counts.bot_link + counts.bot_qr;
 
-    let all = clicks::grouped(db, &scope, Group::Link, Bots::Bot, 100).await.unwrap();
+    let all = clicks::grouped(db, &packs::Cache::new(0), &scope, Group::Link, Bots::Bot, 100).await.unwrap();
     assert!(all.groups.is_sorted_by_key(|(key, _, counts)| (-selected(counts), key.clone())));
-    let cut = clicks::grouped(db, &scope, Group::Link, Bots::Bot, 1).await.unwrap();
+    let cut = clicks::grouped(db, &packs::Cache::new(0), &scope, Group::Link, Bots::Bot, 1).await.unwrap();
     assert_eq!(cut.totals, all.totals);
     assert_eq!(cut.groups, all.groups[..1]);
     let rest: i64 = all.groups[1..].iter().map(|(_, _, counts)| selected(counts)).sum();

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use sums::{Cells, Shown, Top};
 
 use super::{Bots, Scope, keys::NONE, reckon};
+use crate::db::packs::Cache;
 
 shared::text_enum! {
     /// What clicks can be grouped by.
@@ -130,12 +131,13 @@ pub fn counts_clicks(scope: &Scope, group: Option<Group>) -> bool {
 /// The database's.
 pub async fn grouped(
     db: &mut PgConnection,
+    cache: &Cache,
     scope: &Scope,
     group: Group,
     bots: Bots,
     limit: usize,
 ) -> sqlx::Result<Grouped> {
-    let cells = cells::read(db, scope, Some(group)).await?;
+    let cells = cells::read(db, cache, scope, Some(group)).await?;
     let mut top = reckon(move || cells.top(bots, limit)).await?;
     name(db, scope, group, &mut top.groups).await?;
     Ok(top.into())
@@ -146,8 +148,14 @@ pub async fn grouped(
 ///
 /// # Errors
 /// The database's.
-pub async fn of_keys(db: &mut PgConnection, scope: &Scope, group: Group, keys: Vec<String>) -> sqlx::Result<Grouped> {
-    let cells = cells::read(db, scope, Some(group)).await?;
+pub async fn of_keys(
+    db: &mut PgConnection,
+    cache: &Cache,
+    scope: &Scope,
+    group: Group,
+    keys: Vec<String>,
+) -> sqlx::Result<Grouped> {
+    let cells = cells::read(db, cache, scope, Some(group)).await?;
     Ok(reckon(move || cells.of_keys(&keys)).await?.into())
 }
 
@@ -214,11 +222,11 @@ impl Measure {
     ///
     /// # Errors
     /// The database's.
-    pub async fn read(db: &mut PgConnection, scope: &Scope, group: Option<Group>) -> sqlx::Result<Self> {
+    pub async fn read(db: &mut PgConnection, cache: &Cache, scope: &Scope, group: Option<Group>) -> sqlx::Result<Self> {
         // In total by the dimension that has the fewest rows.
-        let total = cells::read(db, scope, None).await?.totals()?.human_partner;
+        let total = cells::read(db, cache, scope, None).await?.totals()?.human_partner;
         let cells = match group {
-            Some(group) => Some(cells::read(db, scope, Some(group)).await?),
+            Some(group) => Some(cells::read(db, cache, scope, Some(group)).await?),
             None => None,
         };
         Ok(Self { total, cells })

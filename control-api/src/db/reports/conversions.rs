@@ -14,6 +14,7 @@ use super::{
     fragments::{Sql, push_filter},
     reckon,
 };
+use crate::db::packs::Cache;
 
 shared::text_enum! {
     /// What conversions can be grouped by.
@@ -154,8 +155,14 @@ impl Conversions {
     ///
     /// # Errors
     /// The database's.
-    pub async fn read(db: &mut PgConnection, scope: &Scope, group: Group, bots: Bots) -> sqlx::Result<Self> {
-        cells::read(db, scope, group, bots).await.map(Self)
+    pub async fn read(
+        db: &mut PgConnection,
+        cache: &Cache,
+        scope: &Scope,
+        group: Group,
+        bots: Bots,
+    ) -> sqlx::Result<Self> {
+        cells::read(db, cache, scope, group, bots).await.map(Self)
     }
 
     /// Sums them by group.

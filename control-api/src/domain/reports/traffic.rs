@@ -177,14 +177,14 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     settle(app, scope.as_of).await?;
     let mut db = snapshot(app).await?;
     reports::read_by_page(&mut *db, true).await?;
-    let grouped = reports::clicks::grouped(&mut db, scope, group, bots, shown(limit)).await?;
+    let grouped = reports::clicks::grouped(&mut db, &app.packs, scope, group, bots, shown(limit)).await?;
     let before = match compare {
         Some(Compare::Previous) => {
             let step = Step::of(scope);
             let keys: Vec<String> =
                 grouped.groups.iter().filter_map(|(key, ..)| step.key(Some(group), key, scope.tz)).collect();
             let scope = step.before(scope);
-            let found = reports::clicks::of_keys(&mut db, &scope, group, keys).await?;
+            let found = reports::clicks::of_keys(&mut db, &app.packs, &scope, group, keys).await?;
             let by_key = found.groups.into_iter().map(|(key, _, counts)| (key, counts)).collect();
             Some(Before { step, scope, totals: found.totals, by_key })
         }

@@ -106,7 +106,7 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
             assert_eq!(conversions::beside(db, &scope, Bots::All).await.unwrap(), beside, "{state} {as_of:?}");
             for group in ["partner", "type", "day", "week", "tag"] {
                 let group_of = group.parse().unwrap();
-                let found = conversions::Conversions::read(db, &scope, group_of, Bots::All)
+                let found = conversions::Conversions::read(db, &packs::Cache::new(0), &scope, group_of, Bots::All)
                     .await
                     .unwrap()
                     .grouped(1_000)
@@ -130,7 +130,7 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
                 let mut told = vec![];
                 for scope in [cut, facts] {
                     let Grouped { totals, groups, .. } =
-                        conversions::Conversions::read(db, &scope, group_of, Bots::All)
+                        conversions::Conversions::read(db, &packs::Cache::new(0), &scope, group_of, Bots::All)
                             .await
                             .unwrap()
                             .grouped(2)

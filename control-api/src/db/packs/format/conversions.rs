@@ -55,7 +55,10 @@ pub struct Table<Bytes, Text> {
     details: Bytes,
 }
 
-impl<'a> Table<&'a [u8], &'a str> {
+/// A table in a pack.
+pub type OpenTable<'a> = Table<&'a [u8], &'a str>;
+
+impl<'a> OpenTable<'a> {
     /// Reads a pack that [is known](super::is_known).
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     db::{
-        packs::{self, Facts},
+        packs::{self, Cache, Facts},
         rollups::Grain,
     },
     time::At,
@@ -40,7 +40,12 @@ pub(super) fn plan(scope: &Scope, group: Option<Group>) -> Plan {
 }
 
 /// Reads each click in scope once.
-pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Option<Group>) -> sqlx::Result<Cells> {
+pub(super) async fn read(
+    db: &mut PgConnection,
+    cache: &Cache,
+    scope: &Scope,
+    group: Option<Group>,
+) -> sqlx::Result<Cells> {
     let mut cells = Cells { group, tz: scope.tz, ..Cells::default() };
     if group == Some(Group::Tag) {
         cells.tags = Some(Tags::read(&mut *db, scope.workspace).await?);
@@ -50,7 +55,8 @@ pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Option<Gro
         Plan::Rollups(dimension) => {
             let mut covered = cover(scope, group, dimension);
             let (packs, unpacked) =
-                packs::read(&mut *db, scope.workspace.uuid(), Facts::Clicks, dimension, &covered.packable).await?;
+                packs::read(&mut *db, cache, scope.workspace.uuid(), (Facts::Clicks, dimension), &covered.packable)
+                    .await?;
             cells.packs = packs;
             covered.rest.extend(unpacked);
             if !covered.rest.is_empty() {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     db::{
-        packs::{self, Facts},
+        packs::{self, Cache, Facts},
         rollups::Grain,
     },
     time::At,
@@ -92,7 +92,13 @@ fn between(from: At, to: At, spans: &[Span]) -> Vec<(At, At)> {
 }
 
 /// Reads each partner-attributed conversion in scope once.
-pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Group, bots: Bots) -> sqlx::Result<Cells> {
+pub(super) async fn read(
+    db: &mut PgConnection,
+    cache: &Cache,
+    scope: &Scope,
+    group: Group,
+    bots: Bots,
+) -> sqlx::Result<Cells> {
     let mut cells = Cells { group: group.of_clicks(), tz: scope.tz, bots, ..Cells::default() };
     if group == Group::Tag {
         cells.tags = Some(Tags::read(&mut *db, scope.workspace).await?);
@@ -102,7 +108,8 @@ pub(super) async fn read(db: &mut PgConnection, scope: &Scope, group: Group, bot
     let mut union = "";
     if let Some(mut plan) = Plan::of(scope, Some(group)) {
         let (packs, missing) =
-            packs::read(&mut *db, scope.workspace.uuid(), Facts::Conversions, plan.dimension, &plan.packable).await?;
+            packs::read(&mut *db, cache, scope.workspace.uuid(), (Facts::Conversions, plan.dimension), &plan.packable)
+                .await?;
         cells.packs = packs;
         held = plan.packable.iter().flat_map(|span| outside(*span, &missing)).collect();
         plan.unpack(missing);

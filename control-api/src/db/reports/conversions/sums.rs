@@ -20,7 +20,7 @@ use super::{
 };
 use crate::db::packs::{
     self, Pack,
-    format::conversions::{Numbers, Pair, Table},
+    format::conversions::{Numbers, OpenTable, Pair, Table},
 };
 
 /// Everything that a report sums, as it was read.
@@ -149,7 +149,7 @@ type Rank = (i64, i64);
 /// Cells whose packs are open.
 struct Tables<'a> {
     cells: &'a Cells,
-    packs: Vec<(DateTime<Utc>, Table<&'a [u8], &'a str>)>,
+    packs: Vec<(DateTime<Utc>, OpenTable<'a>)>,
 }
 
 impl<'a> Tables<'a> {
@@ -161,7 +161,7 @@ impl<'a> Tables<'a> {
     /// The groups of a pack that `bots` selects, each with its place.
     fn groups(
         &self,
-        (bucket, pack): &(DateTime<Utc>, Table<&'a [u8], &'a str>),
+        (bucket, pack): &(DateTime<Utc>, OpenTable<'a>),
         calendar: &mut Option<Calendar>,
     ) -> impl Iterator<Item = (Under<'a>, usize)> {
         let selected = pack.keys().enumerate().filter(|(place, _)| self.cells.bots.selects(pack.bot(*place)));

@@ -78,9 +78,10 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
     let mut db = snapshot(app).await?;
     reports::read_by_page(&mut *db, true).await?;
     let of_clicks = group.of_clicks();
-    let found = Conversions::read(&mut db, scope, group, bots).await?;
+    let found = Conversions::read(&mut db, &app.packs, scope, group, bots).await?;
     // Conversions are summed while the clicks are read that they are measured against.
-    let (grouped, clicks) = tokio::join!(found.grouped(shown(limit)), Measure::read(&mut db, scope, of_clicks));
+    let (grouped, clicks) =
+        tokio::join!(found.grouped(shown(limit)), Measure::read(&mut db, &app.packs, scope, of_clicks));
     let (grouped, clicks) = (grouped?, clicks?);
     let keys: Vec<String> = grouped.groups.iter().map(|shown| shown.key.clone()).collect();
     let before = match compare {
@@ -88,8 +89,8 @@ pub async fn report(app: &App, scope: &Scope, group: Group, view: View) -> Resul
             let step = Step::of(scope);
             let keys: Vec<String> = keys.iter().filter_map(|key| step.key(of_clicks, key, scope.tz)).collect();
             let scope = step.before(scope);
-            let found = Conversions::read(&mut db, &scope, group, bots).await?;
-            let clicks = Measure::read(&mut db, &scope, of_clicks).await?;
+            let found = Conversions::read(&mut db, &app.packs, &scope, group, bots).await?;
+            let clicks = Measure::read(&mut db, &app.packs, &scope, of_clicks).await?;
             let grouped = found.of_keys(keys.clone()).await?;
             let reach = clicks.of_keys(keys).await?;
             Some(Before { step, scope, period: Period { grouped, reach } })
