@@ -134,8 +134,12 @@ async fn agree(db: &mut PgConnection, cache: &packs::Cache) {
             // Asked for by their keys, some are the same.
             let (totals, mut some, _) = told.swap_remove(0);
             some.truncate(2);
+            // In the order of their keys: these come in none.
+            some.sort_unstable_by(|one, other| one.0.cmp(&other.0));
             let keys = some.iter().map(|(key, ..)| key.clone()).chain(["ghost".to_owned()]).collect();
-            let found = Conversions::read(db, cache, &scope, group, bots).await.unwrap().of_keys(keys).await.unwrap();
+            let mut found =
+                Conversions::read(db, cache, &scope, group, bots).await.unwrap().of_keys(keys).await.unwrap();
+            found.groups.sort_unstable_by(|one, other| one.key.cmp(&other.key));
             assert_eq!(
                 (found.totals, shown(found.groups), found.other),
                 (totals, some, None),

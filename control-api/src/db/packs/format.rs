@@ -51,29 +51,14 @@ impl std::fmt::Display for Key<'_> {
 
 /// A pack of a table.
 fn pack(table: &impl Serialize) -> sqlx::Result<Vec<u8>> {
-    let mut pack = vec![VERSION];
-    append(&mut pack, table)?;
-    Ok(pack)
+    postcard::to_extend(table, vec![VERSION]).map_err(|error| damaged(&error))
 }
 
 /// The table of a pack that [`is_known`]; what follows it is damage.
 fn table<'a, T: Deserialize<'a>>(pack: &'a [u8]) -> sqlx::Result<T> {
-    let mut rest = pack.get(1..).unwrap_or_default();
-    let table = take(&mut rest)?;
+    let (table, rest) =
+        postcard::take_from_bytes(pack.get(1..).unwrap_or_default()).map_err(|error| damaged(&error))?;
     if rest.is_empty() { Ok(table) } else { Err(damaged(&"it is longer than it says")) }
-}
-
-/// Adds something at the end.
-fn append(bytes: &mut Vec<u8>, value: &impl Serialize) -> sqlx::Result<()> {
-    *bytes = postcard::to_extend(value, std::mem::take(bytes)).map_err(|error| damaged(&error))?;
-    Ok(())
-}
-
-/// Reads what comes next and leaves the rest.
-fn take<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> sqlx::Result<T> {
-    let (value, after) = postcard::take_from_bytes(rest).map_err(|error| damaged(&error))?;
-    *rest = after;
-    Ok(value)
 }
 
 fn damaged(error: &impl std::fmt::Display) -> sqlx::Error {

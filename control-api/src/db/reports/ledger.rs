@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 
 use super::keys::Under;
+use crate::db::packs::format::Key;
 
 /// See the module.
 #[derive(Debug)]
@@ -24,6 +25,15 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
             keys
         });
         Self { keys: vec![], sums: vec![], only }
+    }
+
+    /// The only keys that are taken up, in their order; `None` where all are, or spans of time.
+    pub(super) fn keys(&self) -> Option<Vec<Key<'a>>> {
+        let key = |under: &Under<'a>| match under {
+            Under::Slot(_) => None,
+            Under::Key(key) => Some(*key),
+        };
+        self.only.as_ref()?.iter().map(key).collect()
     }
 
     /// Adds cells. They may come in any order, and should come in that of their keys.

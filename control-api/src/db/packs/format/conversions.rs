@@ -1,18 +1,17 @@
 //! Packs of conversions: what all of them come to, and a table of groups.
 //!
-//! A report ranks thousands of groups and shows some of them. So what a group is ranked by stands in columns, and what it comes
-//! to by currency and how it was named in a piece that is read only of those that are shown.
+//! A report ranks thousands of groups and shows some of them, so sales and leads of a group stand apart from what it comes to
+//! by currency.
 
 use std::ops::{AddAssign, SubAssign};
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::{
-    Key, append,
-    columns::{Column, Keys, number},
-    damaged, pack, table, take,
+    Key,
+    columns::{Column, Keys, number, signed},
+    pack, table,
 };
 
 /// What conversions come to, of one pair of currencies.
@@ -41,7 +40,8 @@ pub struct Total<Text> {
     pub numbers: Numbers,
 }
 
-/// Groups, in the order of keys, then of parts; those of bots behind the others.
+/// Groups, in the order of keys, then of parts; those of bots behind the others. Behind them their cells: what each comes to by
+/// pair of currencies.
 #[derive(Serialize, Deserialize)]
 pub struct Table<Bytes, Text> {
     totals: Vec<Total<Text>>,
@@ -50,9 +50,25 @@ pub struct Table<Bytes, Text> {
     bot: Column<Bytes>,
     sales: Column<Bytes>,
     leads: Column<Bytes>,
-    /// Where the details of each end.
-    ends: Column<Bytes>,
-    details: Bytes,
+    click: Column<Bytes>,
+    label_ends: Column<Bytes>,
+    labels: Text,
+    cell_ends: Column<Bytes>,
+    cells: Cells<Bytes>,
+}
+
+/// A total by its place, and numbers.
+#[derive(Serialize, Deserialize)]
+struct Cells<Bytes> {
+    total: Column<Bytes>,
+    leads: Column<Bytes>,
+    sales: Column<Bytes>,
+    refunds: Column<Bytes>,
+    cancellations: Column<Bytes>,
+    reversals: Column<Bytes>,
+    gross: Column<Bytes>,
+    negative: Column<Bytes>,
+    reward: Column<Bytes>,
 }
 
 /// A table in a pack.
@@ -65,9 +81,14 @@ impl<'a> OpenTable<'a> {
     /// That it is damaged.
     pub fn read(pack: &'a [u8]) -> sqlx::Result<Self> {
         let read: Self = table(pack)?;
-        let Self { totals: _, keys, part, bot, sales, leads, ends, details: _ } = &read;
-        for column in [part, bot, sales, leads, ends] {
+        let Self { totals: _, keys, part, bot, sales, leads, click, label_ends, labels: _, cell_ends, cells } = &read;
+        for column in [part, bot, sales, leads, click, label_ends, cell_ends] {
             column.check(keys.len())?;
+        }
+        let Cells { total, leads, sales, refunds, cancellations, reversals, gross, negative, reward } = cells;
+        let len = keys.len().checked_sub(1).map_or(0, |last| cell_ends.place(last));
+        for column in [total, leads, sales, refunds, cancellations, reversals, gross, negative, reward] {
+            column.check(len)?;
         }
         Ok(read)
     }
@@ -78,9 +99,9 @@ impl<'a> OpenTable<'a> {
         &self.totals
     }
 
-    /// The keys of groups, by place.
-    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> {
-        self.keys.iter()
+    /// All keys, or those of some, which come in their order. Each with the place of a group.
+    pub fn places<'k>(&'k self, only: Option<&'k [Key<'k>]>) -> impl Iterator<Item = (usize, Key<'a>)> {
+        self.keys.places(only)
     }
 
     /// The quarter-hour of the day; else 0.
@@ -101,26 +122,32 @@ impl<'a> OpenTable<'a> {
         (self.sales.count(place), self.leads.count(place))
     }
 
-    /// How a group was named, and what it comes to.
-    ///
-    /// # Errors
-    /// That the pack is damaged.
-    pub fn details(&self, place: usize) -> sqlx::Result<Details<'a>> {
-        let end = |place: usize| usize::try_from(self.ends.at(place)).unwrap_or(usize::MAX);
-        let start = place.checked_sub(1).map_or(0, end);
-        let details = self.details.get(start..end(place)).ok_or_else(|| damaged(&"details lie beyond its end"))?;
-        take(&mut &*details)
-    }
-}
-
-/// How a group was named, and what it comes to.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Details<'a> {
     /// The latest click, and the name that the key had then; empty: none.
-    #[serde(borrow)]
-    pub latest: (Uuid, &'a str),
-    /// By pair of currencies: its place among the totals.
-    pub numbers: SmallVec<[(usize, Numbers); 2]>,
+    #[must_use]
+    pub fn latest(&self, place: usize) -> (Uuid, &'a str) {
+        (Uuid::from_u128(self.click.at(place)), self.labels.get(self.label_ends.run(place)).unwrap_or_default())
+    }
+
+    /// What a group comes to by pair of currencies.
+    pub fn cells(&self, place: usize) -> impl Iterator<Item = (Pair<&'a str>, Numbers)> {
+        self.cell_ends.run(place).map(|place| {
+            let of = &self.cells;
+            let pair = self.totals.get(of.total.place(place)).map(|total| total.pair).unwrap_or_default();
+            (
+                pair,
+                Numbers {
+                    leads: of.leads.count(place),
+                    sales: of.sales.count(place),
+                    refunds: of.refunds.count(place),
+                    cancellations: of.cancellations.count(place),
+                    reversals: of.reversals.count(place),
+                    gross: of.gross.amount(place),
+                    negative: of.negative.amount(place),
+                    reward: of.reward.amount(place),
+                },
+            )
+        })
+    }
 }
 
 /// What the rollups hold under a key, of one pair of currencies.
@@ -155,21 +182,32 @@ impl Writer {
         let mut cells: Vec<_> = self.0.iter().map(|cell| ((Key::of(&cell.key), cell.part, cell.bot), cell)).collect();
         cells.sort_unstable_by_key(|(group, cell)| (*group, &cell.pair));
         let mut totals: Vec<Total<String>> = vec![];
-        let (mut ranks, mut ends, mut details) = (vec![], vec![], vec![]);
+        let places: Vec<usize> = cells.iter().map(|(_, cell)| total(&mut totals, cell)).collect();
+        let mut labels = String::new();
+        let (mut ranks, mut clicks, mut label_ends, mut cell_ends) = (vec![], vec![], vec![], vec![]);
         for group in cells.chunk_by(|(one, _), (other, _)| one == other) {
-            let mut come_to = Details { latest: (Uuid::nil(), ""), numbers: SmallVec::new() };
-            let (mut sales, mut leads) = (0, 0);
-            for (_, cell) in group {
-                let place = total(&mut totals, cell);
-                come_to.latest = come_to.latest.max((cell.latest.0, &cell.latest.1));
-                come_to.numbers.push((place, cell.numbers));
-                sales += number(cell.numbers.sales);
-                leads += number(cell.numbers.leads);
+            let sum = |of: fn(&Numbers) -> i64| group.iter().map(|(_, cell)| number(of(&cell.numbers))).sum();
+            ranks.push((sum(|numbers| numbers.sales), sum(|numbers| numbers.leads)));
+            if let Some((click, label)) = group.iter().map(|(_, cell)| &cell.latest).max() {
+                clicks.push(click.as_u128());
+                labels.push_str(label);
             }
-            append(&mut details, &come_to)?;
-            ends.push(details.len() as u64);
-            ranks.push((sales, leads));
+            label_ends.push(labels.len() as u128);
+            cell_ends.push(cell_ends.last().copied().unwrap_or(0) + group.len() as u128);
         }
+        let count = |of: fn(&Numbers) -> i64| Column::of(cells.iter().map(|(_, cell)| number(of(&cell.numbers))));
+        let amount = |of: fn(&Numbers) -> i128| Column::of(cells.iter().map(|(_, cell)| signed(of(&cell.numbers))));
+        let cells_of = Cells {
+            total: Column::of(places.iter().map(|place| *place as u128)),
+            leads: count(|numbers| numbers.leads),
+            sales: count(|numbers| numbers.sales),
+            refunds: count(|numbers| numbers.refunds),
+            cancellations: count(|numbers| numbers.cancellations),
+            reversals: count(|numbers| numbers.reversals),
+            gross: amount(|numbers| numbers.gross),
+            negative: amount(|numbers| numbers.negative),
+            reward: amount(|numbers| numbers.reward),
+        };
         cells.dedup_by_key(|(group, _)| *group);
         let groups = || cells.iter().map(|(group, _)| *group);
         pack(&Table {
@@ -179,8 +217,11 @@ impl Writer {
             bot: Column::of(groups().map(|(.., bot)| bot.into())),
             sales: Column::of(ranks.iter().map(|(sales, _)| *sales)),
             leads: Column::of(ranks.iter().map(|(_, leads)| *leads)),
-            ends: Column::of(ends.iter().copied()),
-            details,
+            click: Column::of(clicks.iter().copied()),
+            label_ends: Column::of(label_ends.iter().copied()),
+            labels,
+            cell_ends: Column::of(cell_ends.iter().copied()),
+            cells: cells_of,
         })
     }
 }
@@ -246,16 +287,15 @@ mod tests {
         let table = Table::read(pack)?;
         let mut sums = vec![Numbers::default(); table.totals().len()];
         let mut told = Told::new();
-        for (place, key) in table.keys().enumerate() {
-            let Details { latest, numbers } = table.details(place)?;
+        for (place, key) in table.places(None) {
+            let latest = table.latest(place);
             let mut counted = (0, 0);
             let mut cells = vec![];
-            for (total, numbers) in numbers {
-                sums[total] += numbers;
+            for (pair, numbers) in table.cells(place) {
+                let is_its = |total: &Total<&str>| (total.bot, total.pair) == (table.bot(place), pair);
+                sums[table.totals().iter().position(is_its).unwrap()] += numbers;
                 counted = (counted.0 + numbers.sales, counted.1 + numbers.leads);
-                assert_eq!(table.totals()[total].bot, table.bot(place));
-                let (currency, reward_currency) = table.totals()[total].pair;
-                cells.push(((currency.to_owned(), reward_currency.to_owned()), numbers));
+                cells.push(((pair.0.to_owned(), pair.1.to_owned()), numbers));
             }
             assert_eq!(table.rank(place), counted);
             let group = (key.to_string(), u8::try_from(table.part(place)).unwrap(), table.bot(place));

@@ -159,12 +159,12 @@ impl Cells {
     ) -> sqlx::Result<(Counts, Ledger<'a, Sum<'a>>)> {
         let mut totals = Counts::default();
         let mut ledger = Ledger::new(only);
+        let keys = ledger.keys();
         for &Pack { grain, bucket: At(bucket), ref cells } in &self.packs {
             let table = Table::read(cells)?;
             totals.add(table.totals());
             let cells = table
-                .keys()
-                .enumerate()
+                .places(keys.as_deref())
                 .map(|(place, key)| (Under::of(calendar, || quarter(bucket, table.part(place)), key), place));
             ledger.add(cells, |sum: &mut Sum<'_>, place| {
                 sum.add(table.counts(place), Some((bucket, table.part(place), grain)));

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::db::packs::{
     self, Pack,
-    format::conversions::{Numbers, OpenTable, Pair, Table},
+    format::{
+        Key,
+        conversions::{Numbers, OpenTable, Pair, Table},
+    },
 };
 
 /// Everything that a report sums, as it was read.
@@ -158,13 +161,14 @@ impl<'a> Tables<'a> {
         Ok(Self { cells, packs: packs.collect::<sqlx::Result<_>>()? })
     }
 
-    /// The groups of a pack that `bots` selects, each with its place.
-    fn groups(
-        &self,
-        (bucket, pack): &(DateTime<Utc>, OpenTable<'a>),
-        calendar: &mut Option<Calendar>,
+    /// The groups of a pack that `bots` selects, all or some, each with its place.
+    fn groups<'s>(
+        &'s self,
+        (bucket, pack): &'s (DateTime<Utc>, OpenTable<'a>),
+        only: Option<&'s [Key<'s>]>,
+        calendar: &'s mut Option<Calendar>,
     ) -> impl Iterator<Item = (Under<'a>, usize)> {
-        let selected = pack.keys().enumerate().filter(|(place, _)| self.cells.bots.selects(pack.bot(*place)));
+        let selected = pack.places(only).filter(|(place, _)| self.cells.bots.selects(pack.bot(*place)));
         selected.map(|(place, key)| (Under::of(calendar, || quarter(*bucket, pack.part(place)), key), place))
     }
 
@@ -193,7 +197,7 @@ impl<'a> Tables<'a> {
         let mut ledger = Ledger::new(None);
         let add = |rank: &mut Rank, (sales, leads): Rank| *rank = (rank.0 + sales, rank.1 + leads);
         for pack in &self.packs {
-            ledger.add(self.groups(pack, calendar), |rank, place| add(rank, pack.1.rank(place)));
+            ledger.add(self.groups(pack, None, calendar), |rank, place| add(rank, pack.1.rank(place)));
         }
         ledger.add(self.rows(calendar), |rank, row| add(rank, (row.sales, row.leads)));
         ledger
@@ -206,16 +210,12 @@ impl<'a> Tables<'a> {
         only: Option<Vec<Under<'a>>>,
     ) -> sqlx::Result<Ledger<'a, Named<'a>>> {
         let mut ledger: Ledger<'_, Named<'_>> = Ledger::new(only);
+        let keys = ledger.keys();
         for pack in &self.packs {
-            ledger.try_add(self.groups(pack, calendar), |named, place| {
-                let details = pack.1.details(place)?;
-                named.latest = named.latest.max(details.latest);
-                for (total, numbers) in details.numbers {
-                    let pair = pack.1.totals().get(total).map(|total| total.pair).unwrap_or_default();
-                    named.sum.add(pair, numbers);
-                }
-                Ok::<_, sqlx::Error>(())
-            })?;
+            ledger.add(self.groups(pack, keys.as_deref(), calendar), |named, place| {
+                named.latest = named.latest.max(pack.1.latest(place));
+                pack.1.cells(place).for_each(|(pair, numbers)| named.sum.add(pair, numbers));
+            });
         }
         ledger.try_add(self.rows(calendar), |named, row| {
             named.latest = named.latest.max(row.latest());
