@@ -1,7 +1,11 @@
 //! Packs say what their rollups say, or they aren't there.
 
 use control_api::{
-    db::{packs, rollups},
+    db::{
+        packs,
+        reports::{Bots, Filter, Scope, clicks},
+        rollups,
+    },
     time::At,
     work::{
         rollups::{Check, check},
@@ -111,6 +115,40 @@ async fn what_changes_while_it_is_packed_is_not_kept(pool: PgPool) {
     for bucket in packs::kept(&pool, None).await.unwrap() {
         assert_eq!(packs::verify(&pool, &bucket).await.unwrap(), 0, "{bucket:?}");
     }
+}
+
+/// By the id of a pack, which says what it holds.
+#[sqlx::test(migrations = "../migrations")]
+async fn what_was_read_lately_is_not_read_again(pool: PgPool) {
+    let service = Service::start(&pool).await;
+    let team = service.team().await;
+    let (host, _) = team.campaign().await;
+    let earlier = service.now().plus(-3 * Millis::DAY);
+    let (cache, none) = (packs::Cache::new(1_000_000), packs::Cache::new(0));
+    let count = async |cache: &packs::Cache| {
+        let scope = Scope {
+            workspace: team.id(),
+            from: day(earlier),
+            to: At::from_millis(day(earlier).millis().plus(Millis::DAY)),
+            tz: chrono_tz::UTC,
+            as_of: None,
+            filter: Filter::default(),
+        };
+        let db = &mut *pool.acquire().await.unwrap();
+        let grouped = clicks::grouped(db, cache, &scope, clicks::Group::Link, Bots::All, 10).await?;
+        Ok::<_, sqlx::Error>(grouped.totals.human_link)
+    };
+    visits(&service, &host, earlier, &["news", "mail"]).await;
+    fold_all(&pool).await;
+    pack(&pool, far()).await;
+    assert_eq!(count(&cache).await.unwrap(), 2);
+    sqlx::query(r"update rollup_packs set cells = '\x02'").execute(&pool).await.unwrap();
+    assert_eq!((count(&cache).await.unwrap(), count(&none).await.is_err()), (2, true));
+    // Made anew, it is another.
+    visits(&service, &host, earlier, &["news"]).await;
+    fold_all(&pool).await;
+    pack(&pool, far()).await;
+    assert_eq!((count(&cache).await.unwrap(), count(&none).await.unwrap()), (3, 3));
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -50,6 +50,9 @@ pub(crate) struct Extent {
     /// Don't count the facts
     #[arg(long)]
     fast: bool,
+    /// Read every pack from the database, as an instance does the first time
+    #[arg(long)]
+    cold: bool,
     /// Only reports whose name holds this, such as `conversions by link`
     #[arg(long, default_value = "")]
     only: String,
@@ -60,7 +63,8 @@ pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()
     let size = history(extent.clicks);
     let start = size.start;
     let (centre, tenant) = Centre::generated(context, &size).await?;
-    let instance = centre.instance("reports", &[]).await?;
+    let settings: &[_] = if extent.cold { &[("NIM_REPORT_CACHE_MB", "0")] } else { &[] };
+    let instance = centre.instance("reports", settings).await?;
     let asker = Asker { http: Client::builder().no_proxy().build()?, instance, tenant };
 
     // A month that is whole, late in the history, where the traffic has grown.
