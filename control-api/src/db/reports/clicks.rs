@@ -11,7 +11,7 @@ use cells::{Plan, plan};
 use sqlx::PgConnection;
 use sums::{Cells, Shown, Top};
 
-use super::{Bots, Scope, keys::NONE, reckon};
+use super::{Bots, Scope, keys::NONE, read_by_page, reckon};
 use crate::db::packs::Cache;
 
 shared::text_enum! {
@@ -177,6 +177,8 @@ async fn name(db: &mut PgConnection, scope: &Scope, group: Group, shown: &mut [S
     let (buckets, grains): (Vec<_>, Vec<&str>) =
         counted.iter().filter_map(|shown| shown.last).map(|(bucket, grain)| (bucket, grain.as_str())).unzip();
     let keys: Vec<String> = counted.iter().map(|shown| shown.key.clone()).collect();
+    // One row each, anywhere.
+    read_by_page(&mut *db, false).await?;
     let names = sqlx::query!(
         r#"select k.place as "place!", r.label_click_id as "click!", r.label
         from unnest($3::text[], $4::timestamptz[], $5::text[]) with ordinality as k (grain, bucket, key, place)
@@ -188,8 +190,9 @@ async fn name(db: &mut PgConnection, scope: &Scope, group: Group, shown: &mut [S
         &buckets,
         &keys,
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
+    read_by_page(db, true).await?;
     for name in names {
         let place = usize::try_from(name.place - 1).unwrap_or(usize::MAX);
         if let Some(shown) = counted.get_mut(place)

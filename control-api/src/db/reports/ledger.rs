@@ -1,8 +1,6 @@
 //! Sums under keys, in the order of the keys. Packs come in that order too, so adding one up is going along two lists: a
 //! year of a hundred thousand cells has no hash to reckon and finds what it adds to close by. Pure.
 
-use std::convert::Infallible;
-
 use super::keys::Under;
 use crate::db::packs::format::Key;
 
@@ -42,23 +40,10 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
         cells: impl IntoIterator<Item = (Under<'a>, Cell)>,
         mut add: impl FnMut(&mut Sum, Cell),
     ) {
-        let added: Result<(), Infallible> = self.try_add(cells, |sum, cell| {
-            add(sum, cell);
-            Ok(())
-        });
-        added.unwrap_or_else(|never| match never {});
-    }
-
-    /// The same where adding may fail.
-    pub(super) fn try_add<Cell, Error>(
-        &mut self,
-        cells: impl IntoIterator<Item = (Under<'a>, Cell)>,
-        mut add: impl FnMut(&mut Sum, Cell) -> Result<(), Error>,
-    ) -> Result<(), Error> {
         let mut new: Vec<(Under<'a>, usize)> = vec![];
         let (mut next, mut wanted) = (0, 0);
         let mut last = None;
-        cells.into_iter().try_for_each(|(under, cell)| {
+        cells.into_iter().for_each(|(under, cell)| {
             if last.is_none_or(|last| under < last) {
                 self.insert(&std::mem::take(&mut new));
                 next = self.keys.partition_point(|(key, _)| *key < under);
@@ -70,7 +55,7 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
                     wanted += 1;
                 }
                 if only.get(wanted) != Some(&under) {
-                    return Ok(());
+                    return;
                 }
             }
             while self.keys.get(next).is_some_and(|(key, _)| *key < under) {
@@ -85,13 +70,11 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
                     self.sums.len() - 1
                 }
             };
-            match self.sums.get_mut(place) {
-                Some(sum) => add(sum, cell),
-                None => Ok(()),
+            if let Some(sum) = self.sums.get_mut(place) {
+                add(sum, cell);
             }
-        })?;
+        });
         self.insert(&new);
-        Ok(())
     }
 
     /// Takes up keys that aren't there yet, which come in their order. They are few mostly, so what lies between two of

@@ -130,7 +130,8 @@ impl<'a> OpenTable<'a> {
 
     /// What a group comes to by pair of currencies.
     pub fn cells(&self, place: usize) -> impl Iterator<Item = (Pair<&'a str>, Numbers)> {
-        self.cell_ends.run(place).map(|place| {
+        // One for each total at most, whatever a damaged pack says.
+        self.cell_ends.run(place).take(self.totals.len()).map(|place| {
             let of = &self.cells;
             let pair = self.totals.get(of.total.place(place)).map(|total| total.pair).unwrap_or_default();
             (

@@ -149,16 +149,22 @@ struct Named<'a> {
 /// Sales, then leads: what groups are ranked by.
 type Rank = (i64, i64);
 
-/// Cells whose packs are open.
+/// Cells that can be looked at: packs are open, sums of rows are numbers.
 struct Tables<'a> {
-    cells: &'a Cells,
+    bots: Bots,
     packs: Vec<(DateTime<Utc>, OpenTable<'a>)>,
+    rows: Vec<(&'a Row, Numbers)>,
 }
 
 impl<'a> Tables<'a> {
     fn open(cells: &'a Cells) -> sqlx::Result<Self> {
         let packs = cells.packs.iter().map(|pack| Ok((pack.bucket.0, Table::read(&pack.cells)?)));
-        Ok(Self { cells, packs: packs.collect::<sqlx::Result<_>>()? })
+        let rows = cells.rows.iter().map(|row| Ok((row, row.numbers()?)));
+        Ok(Self {
+            bots: cells.bots,
+            packs: packs.collect::<sqlx::Result<_>>()?,
+            rows: rows.collect::<sqlx::Result<_>>()?,
+        })
     }
 
     /// The groups of a pack that `bots` selects, all or some, each with its place.
@@ -168,28 +174,28 @@ impl<'a> Tables<'a> {
         only: Option<&'s [Key<'s>]>,
         calendar: &'s mut Option<Calendar>,
     ) -> impl Iterator<Item = (Under<'a>, usize)> {
-        let selected = pack.places(only).filter(|(place, _)| self.cells.bots.selects(pack.bot(*place)));
+        let selected = pack.places(only).filter(|(place, _)| self.bots.selects(pack.bot(*place)));
         selected.map(|(place, key)| (Under::of(calendar, || quarter(*bucket, pack.part(place)), key), place))
     }
 
     /// The rows in the order of what they count under.
-    fn rows(&self, calendar: &mut Option<Calendar>) -> Vec<(Under<'a>, &'a Row)> {
-        let mut rows: Vec<_> = self.cells.rows.iter().map(|row| (row.under(calendar), row)).collect();
+    fn rows(&self, calendar: &mut Option<Calendar>) -> Vec<(Under<'a>, &(&'a Row, Numbers))> {
+        let mut rows: Vec<_> = self.rows.iter().map(|row| (row.0.under(calendar), row)).collect();
         rows.sort_unstable_by_key(|(under, _)| *under);
         rows
     }
 
     /// What all conversions come to.
-    fn totals(&self) -> sqlx::Result<Sum<'a>> {
+    fn totals(&self) -> Sum<'a> {
         let mut sum = Sum::default();
         let totals = self.packs.iter().flat_map(|(_, pack)| pack.totals());
-        for total in totals.filter(|total| self.cells.bots.selects(total.bot)) {
+        for total in totals.filter(|total| self.bots.selects(total.bot)) {
             sum.add(total.pair, total.numbers);
         }
-        for row in &self.cells.rows {
-            sum.add(row.pair(), row.numbers()?);
+        for (row, numbers) in &self.rows {
+            sum.add(row.pair(), *numbers);
         }
-        Ok(sum)
+        sum
     }
 
     /// What ranks all groups.
@@ -199,16 +205,12 @@ impl<'a> Tables<'a> {
         for pack in &self.packs {
             ledger.add(self.groups(pack, None, calendar), |rank, place| add(rank, pack.1.rank(place)));
         }
-        ledger.add(self.rows(calendar), |rank, row| add(rank, (row.sales, row.leads)));
+        ledger.add(self.rows(calendar), |rank, (_, numbers)| add(rank, (numbers.sales, numbers.leads)));
         ledger
     }
 
     /// What all groups come to, or some.
-    fn sums(
-        &self,
-        calendar: &mut Option<Calendar>,
-        only: Option<Vec<Under<'a>>>,
-    ) -> sqlx::Result<Ledger<'a, Named<'a>>> {
+    fn sums(&self, calendar: &mut Option<Calendar>, only: Option<Vec<Under<'a>>>) -> Ledger<'a, Named<'a>> {
         let mut ledger: Ledger<'_, Named<'_>> = Ledger::new(only);
         let keys = ledger.keys();
         for pack in &self.packs {
@@ -217,12 +219,11 @@ impl<'a> Tables<'a> {
                 pack.1.cells(place).for_each(|(pair, numbers)| named.sum.add(pair, numbers));
             });
         }
-        ledger.try_add(self.rows(calendar), |named, row| {
+        ledger.add(self.rows(calendar), |named, (row, numbers)| {
             named.latest = named.latest.max(row.latest());
-            named.sum.add(row.pair(), row.numbers()?);
-            Ok::<_, sqlx::Error>(())
-        })?;
-        Ok(ledger)
+            named.sum.add(row.pair(), *numbers);
+        });
+        ledger
     }
 }
 
@@ -237,9 +238,9 @@ impl Cells {
     pub(super) fn top(&self, limit: usize) -> sqlx::Result<Grouped> {
         let tables = Tables::open(self)?;
         let mut calendar = Calendar::of(self.group, self.tz);
-        let totals = tables.totals()?;
+        let totals = tables.totals();
         if let Some(tags) = &self.tags {
-            let partners = tables.sums(&mut calendar, None)?;
+            let partners = tables.sums(&mut calendar, None);
             let tagged = tags.spread(partners.groups(), None, |to: &mut Named<'_>, of| to.sum.merge(&of.sum));
             let mut groups: Vec<_> = tagged.groups().collect();
             let mut other: Option<Sum<'_>> = None;
@@ -251,7 +252,7 @@ impl Cells {
         let ranks = tables.ranks(&mut calendar);
         let mut best: Vec<_> = ranks.groups().collect();
         let others = keep_best(&mut best, limit, |rank| **rank);
-        let sums = tables.sums(&mut calendar, Some(best.iter().map(|(under, _)| *under).collect()))?;
+        let sums = tables.sums(&mut calendar, Some(best.iter().map(|(under, _)| *under).collect()));
         let mut groups: Vec<_> = sums.groups().collect();
         keep_best(&mut groups, limit, |named| named.sum.rank());
         // The others come to what these leave.
@@ -267,11 +268,11 @@ impl Cells {
         let tables = Tables::open(self)?;
         let mut calendar = Calendar::of(self.group, self.tz);
         let only = Some(Under::all_shown_as(calendar.as_ref(), keys));
-        let totals = tables.totals()?;
+        let totals = tables.totals();
         let sums = match &self.tags {
-            None => tables.sums(&mut calendar, only)?,
+            None => tables.sums(&mut calendar, only),
             Some(tags) => {
-                let partners = tables.sums(&mut calendar, None)?;
+                let partners = tables.sums(&mut calendar, None);
                 tags.spread(partners.groups(), only, |to: &mut Named<'_>, of| to.sum.merge(&of.sum))
             }
         };
