@@ -64,30 +64,36 @@ impl<'a> Centre<'a> {
     /// Starts Postgres with a database that holds a generated history, made now unless it was made before, and the
     /// workspace that the history is of. A size names its database, its start doesn't.
     pub(super) async fn generated(context: &'a Context, size: &Size) -> anyhow::Result<(Self, Tenant)> {
-        const UNFINISHED: &str = "unfinished";
         let mut centre = Self::start(context).await?;
+        let tenant = centre.turn_to(size).await?;
+        Ok((centre, tenant))
+    }
+
+    /// Puts another such database into use. Instances that run keep to theirs.
+    pub(super) async fn turn_to(&mut self, size: &Size) -> anyhow::Result<Tenant> {
+        const UNFINISHED: &str = "unfinished";
         let Size { clicks, partners, links, days, seed, .. } = size;
-        centre.database = format!("history_{clicks}_{partners}_{links}_{days}_{seed}");
-        let server = postgres::connect(&centre.postgres.url("postgres")).await?;
-        let there = server.query_opt("select 1 from pg_database where datname = $1", &[&centre.database]).await?;
+        self.database = format!("history_{clicks}_{partners}_{links}_{days}_{seed}");
+        let server = postgres::connect(&self.postgres.url("postgres")).await?;
+        let there = server.query_opt("select 1 from pg_database where datname = $1", &[&self.database]).await?;
         if there.is_none() {
-            centre.create(UNFINISHED).await?;
-            generate::make(&centre.binary, &centre.postgres.url(UNFINISHED), size).await?;
+            self.create(UNFINISHED).await?;
+            generate::make(&self.binary, &self.postgres.url(UNFINISHED), size).await?;
             // Else what was written is only settled while others are measured.
-            centre.postgres.execute(UNFINISHED, "vacuum (analyze)").await?;
-            server.batch_execute(&format!("alter database {UNFINISHED} rename to {}", centre.database)).await?;
+            self.postgres.execute(UNFINISHED, "vacuum (analyze)").await?;
+            server.batch_execute(&format!("alter database {UNFINISHED} rename to {}", self.database)).await?;
         }
         // What a newer version of the service expects, and what it would get to within minutes.
-        centre.run(&["migrate"]).await?;
+        self.run(&["migrate"]).await?;
         let step = Step::start("Packing the rollups");
-        centre.run(&["rollups", "pack"]).await?;
+        self.run(&["rollups", "pack"]).await?;
         step.done("");
-        centre.postgres.execute("postgres", "checkpoint").await?;
-        let sql = centre.sql().await?;
+        self.postgres.execute("postgres", "checkpoint").await?;
+        let sql = self.sql().await?;
         let slug = format!("generated-{seed}");
         let row = sql.query_one("select id::text from workspaces where slug = $1", &[&slug]).await?;
         let workspace = WorkspaceId::from_uuid(row.get::<_, String>(0).parse()?);
-        Ok((centre, Tenant { workspace, api_key: size.api_key() }))
+        Ok(Tenant { workspace, api_key: size.api_key() })
     }
 
     async fn start(context: &'a Context) -> anyhow::Result<Self> {

@@ -47,6 +47,9 @@ pub(crate) struct Extent {
     /// Requests per report and range
     #[arg(long, default_value_t = 20)]
     rounds: usize,
+    /// Clicks of another history, asked the same in turns: how much longer the one takes than the other
+    #[arg(long)]
+    beside: Option<u64>,
     /// Don't count the facts
     #[arg(long)]
     fast: bool,
@@ -62,10 +65,17 @@ pub(crate) struct Extent {
 pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()> {
     let size = history(extent.clicks);
     let start = size.start;
-    let (centre, tenant) = Centre::generated(context, &size).await?;
     let settings: &[_] = if extent.cold { &[("NIM_REPORT_CACHE_MB", "0")] } else { &[] };
+    let http = Client::builder().no_proxy().build()?;
+    let (mut centre, mut tenant) = Centre::generated(context, &history(extent.beside.unwrap_or(extent.clicks))).await?;
+    let mut beside = None;
+    if extent.beside.is_some() {
+        let instance = centre.instance("reports-beside", settings).await?;
+        beside = Some(Asker { http: http.clone(), instance, tenant });
+        tenant = centre.turn_to(&size).await?;
+    }
     let instance = centre.instance("reports", settings).await?;
-    let asker = Asker { http: Client::builder().no_proxy().build()?, instance, tenant };
+    let asker = Asker { http, instance, tenant };
 
     // A month that is whole, late in the history, where the traffic has grown.
     let month = (start + Months::new(10)).with_day(1).context("a first day")?;
@@ -79,8 +89,12 @@ pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()
     let as_of = (chrono::Utc::now() - chrono::TimeDelta::seconds(10)).format("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
     for (name, from, to, target) in ranges {
         println!("\n{name}, {from} to {to}; p95 at most {target} ms");
-        println!("{:<28} {:>9} {:>9} {:>11} {:>8}", "", "median ms", "p95 ms", "facts ms", "ratio");
+        println!(
+            "{:<28} {:>9} {:>9} {:>11} {:>8} {:>9} {:>7}",
+            "", "median ms", "p95 ms", "facts ms", "ratio", "beside ms", "growth"
+        );
         let (mut worst, mut least) = ((0.0, String::new()), f64::INFINITY);
+        let mut most = (0.0, String::new());
         for (kind, groups) in [("traffic", &TRAFFIC[..]), ("conversions", &CONVERSIONS[..])] {
             for group in groups {
                 let name = format!("{kind} by {group}");
@@ -88,13 +102,23 @@ pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()
                     continue;
                 }
                 let path = format!("/v1/reports/{kind}?from={from}&to={to}&tz=UTC&group_by={group}");
-                let mut took = vec![];
+                let (mut took, mut took_beside) = (vec![], vec![]);
                 let (_, expected) = asker.ask(&path).await?;
                 for _ in 0..extent.rounds {
                     took.push(asker.ask(&path).await?.0.as_secs_f64() * 1_000.0);
+                    if let Some(beside) = &beside {
+                        took_beside.push(beside.ask(&path).await?.0.as_secs_f64() * 1_000.0);
+                    }
                 }
-                took.sort_by(f64::total_cmp);
-                let [median, p95] = [50, 95].map(|share| took[(took.len() * share / 100).min(took.len() - 1)]);
+                let [median, p95] = [50, 95].map(|share| percentile(&mut took, share));
+                let mut growth = String::new();
+                if beside.is_some() {
+                    let before = percentile(&mut took_beside, 50);
+                    growth = format!("{before:>9.1} {:>7.2}", median / before);
+                    if median / before > most.0 {
+                        most = (median / before, name.clone());
+                    }
+                }
                 let mut facts = String::new();
                 if !extent.fast {
                     let (raw, counted) = asker.ask(&format!("{path}&as_of={as_of}")).await?;
@@ -109,19 +133,29 @@ pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()
                         least = f64::min(least, raw / median);
                     }
                 }
-                println!("{name:<28} {median:>9.1} {p95:>9.1} {facts}");
+                println!("{name:<28} {median:>9.1} {p95:>9.1} {facts:>20} {growth}");
                 if p95 > worst.0 {
                     worst = (p95, name);
                 }
             }
         }
         say("worst p95, ms", format_args!("{:.1}", worst.0), &format!("{} (at most {target})", worst.1));
+        if let Some(clicks) = extent.beside {
+            let to = format!("{}, from {clicks} clicks to {} (at most 1.5)", most.1, extent.clicks);
+            say("most growth of a median", format_args!("{:.2}", most.0), &to);
+        }
         if !extent.fast {
             say("least ratio to the facts, traffic", format_args!("{least:.1}"), "(over 12 months at least 50)");
         }
     }
     println!();
     disk(&centre).await
+}
+
+/// The value that so many of a hundred don't exceed.
+fn percentile(took: &mut [f64], share: usize) -> f64 {
+    took.sort_by(f64::total_cmp);
+    took[(took.len() * share / 100).min(took.len() - 1)]
 }
 
 /// Who asks for reports.
