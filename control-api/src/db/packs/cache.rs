@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub struct Cache(Mutex<unsync::Cache<Uuid, Bytes, Length>>);
 
 impl Cache {
-    /// One of at most so many bytes. What is used up by much reading at once makes room first.
+    /// One of at most so many bytes. What was read once makes room for what is read often.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         Self(Mutex::new(unsync::Cache::with_weighter(1_000, bytes, Length)))

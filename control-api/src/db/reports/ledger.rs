@@ -1,5 +1,5 @@
 //! Sums under keys, in the order of the keys. Packs come in that order too, so adding one up is going along two lists: a
-//! year of a hundred thousand cells has no hash to reckon and finds what it adds to close by. Pure.
+//! year of hundreds of thousands of cells has no hash to reckon and finds what it adds to close by. Pure.
 
 use super::keys::Under;
 use crate::db::packs::format::Key;
@@ -20,6 +20,7 @@ impl<'a, Sum: Default> Ledger<'a, Sum> {
     pub(super) fn new(only: Option<Vec<Under<'a>>>) -> Self {
         let only = only.map(|mut keys| {
             keys.sort_unstable();
+            keys.dedup();
             keys
         });
         Self { keys: vec![], sums: vec![], only }
