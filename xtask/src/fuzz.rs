@@ -6,7 +6,6 @@
 //!
 //! `xtask/fuzz` holds the settings, the hooks and the pinned packages; each says why where it allows something.
 
-mod python;
 mod stage;
 
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
@@ -16,9 +15,12 @@ use nix::sys::signal::Signal;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::{cargo, context::Context, node::Tools, process, process::Process, ui::Step};
+use crate::{cargo, context::Context, node::Tools, process, process::Process, python, ui::Step};
 
 use stage::Stage;
+
+const SCHEMATHESIS: python::Tool =
+    python::Tool { program: "schemathesis", requirements: "xtask/fuzz/requirements.txt" };
 
 /// How much is tried, and in which order.
 #[derive(clap::Args)]
@@ -56,7 +58,7 @@ impl std::fmt::Display for Figures {
 pub(crate) async fn run(context: &Context, extent: &Extent) -> anyhow::Result<()> {
     let interpreter = python::find().await.map_err(|reason| anyhow::anyhow!("{reason}. {}", python::REMEDY))?;
     let _tools = Tools::ensure(context).await?;
-    let schemathesis = python::ensure(context, &interpreter).await?;
+    let schemathesis = python::ensure(context, &interpreter, &SCHEMATHESIS).await?;
     let binary = cargo::build_control_api(context).await?;
     let stage = Stage::start(context, &binary).await?;
     let step = Step::announce("Fuzzing the service by its own document");
@@ -85,7 +87,7 @@ pub(crate) async fn short(context: &Context, binary: &Path) -> anyhow::Result<Ou
         Ok(interpreter) => interpreter,
         Err(reason) => return Ok(Outcome::Skipped(reason)),
     };
-    let schemathesis = python::ensure(context, &interpreter).await?;
+    let schemathesis = python::ensure(context, &interpreter, &SCHEMATHESIS).await?;
     let stage = Stage::start(context, binary).await?;
     let log = context.state("logs/fuzz.log")?;
     let file = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;

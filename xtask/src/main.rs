@@ -12,6 +12,7 @@ mod cargo;
 mod context;
 mod control;
 mod demo;
+mod deny;
 mod edge;
 mod fuzz;
 mod generate;
@@ -21,6 +22,7 @@ mod ports;
 mod postgres;
 mod prepare;
 mod process;
+mod python;
 mod reset;
 mod secrets;
 mod service;
@@ -53,6 +55,8 @@ enum Command {
     },
     /// Fuzz the service from its own OpenAPI document; needs Python 3
     Fuzz(fuzz::Extent),
+    /// Check licences, sources and bans of the crates we depend on; needs Python 3
+    Deny(deny::Extent),
     /// Drop the local data (not the installed tools)
     Reset,
     /// Build the edge worker into edge-worker/build
@@ -105,6 +109,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Up => up::run(&context).await,
         Command::Test { filter } => test::run(&context, filter.as_deref()).await,
         Command::Fuzz(extent) => fuzz::run(&context, &extent).await,
+        Command::Deny(extent) => deny::run(&context, &extent).await,
         Command::Reset => reset::run(&context),
         Command::BuildWorker => {
             let tools = node::Tools::ensure(&context).await?;

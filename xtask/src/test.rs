@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     cargo,
     context::Context,
-    fuzz,
+    deny, fuzz,
     node::{self, Tools},
     ports,
     postgres::{Postgres, Purpose},
@@ -62,6 +62,7 @@ async fn steps(context: &Context, filter: Option<&str>, tally: &mut Tally) -> an
             command.args(arguments.iter());
             check(tally, title, command).await;
         }
+        deny(context, tally).await;
     }
     let binary = cargo::build_control_api(context).await?;
     worker::build(context, &tools).await?;
@@ -122,6 +123,26 @@ async fn deploy_dry_run(context: &Context, tools: &Tools, tally: &mut Tally, env
         }
     }
     Ok(())
+}
+
+/// The short form of `cargo xtask deny`, counted as one.
+async fn deny(context: &Context, tally: &mut Tally) {
+    let step = Step::announce("Licences, sources and bans of the crates we depend on");
+    match deny::short(context).await {
+        Ok(deny::Outcome::Passed) => {
+            tally.passed += 1;
+            step.done("");
+        }
+        Ok(deny::Outcome::Skipped(reason)) => {
+            tally.skipped += 1;
+            step.skipped(&reason);
+        }
+        Err(error) => {
+            tally.failed += 1;
+            step.failed();
+            tally.failures.push(format!("{error:#}"));
+        }
+    }
 }
 
 /// The short form of `cargo xtask fuzz`, counted as one.
