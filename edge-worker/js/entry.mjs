@@ -4,7 +4,7 @@
 // queue. What to answer is decided in Rust.
 //
 // A link in memory costs one call into the module, and its response is returned at once, not as a promise. The texts of
-// both directions lie in the module's memory (`mailbox.rs`).
+// both directions lie in the module's memory (`state/buffers.rs`).
 
 import * as wasm from "../build/glue/index.js";
 import { pairs } from "./runtime.mjs";
@@ -110,7 +110,7 @@ function respond(packed) {
   return new Response(packed.slice(end + 2), { status: Number(status), headers });
 }
 
-/** The facts of a request, one per line, in the order in which `facts.rs` reads them. */
+/** The facts of a request, one per line, in the order in which `wire/facts.rs` reads them. */
 function factsOf(request) {
   const headers = request.headers;
   const cf = request.cf ?? {};

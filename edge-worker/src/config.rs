@@ -4,11 +4,11 @@ use shared::{KeyRing, ring::RingError};
 
 use crate::runtime::Env;
 
-/// What the worker is told by its vars and secrets.
+/// The settings, from vars and secrets.
 pub(crate) struct Config {
     /// `TOKEN_SECRETS`: signs click tokens.
     pub(crate) token_secrets: KeyRing,
-    /// `EDGE_SECRETS`: signs what is said to the control plane, verifies what it says.
+    /// `EDGE_SECRETS`: signs requests to the control plane and verifies the control plane's.
     pub(crate) edge_secrets: KeyRing,
     /// `CONTROL_API_URL`, without a trailing `/`.
     pub(crate) control_api_url: String,
@@ -16,7 +16,7 @@ pub(crate) struct Config {
     pub(crate) takes_pushes: bool,
 }
 
-/// A setting that keeps the worker from working. Names the variable, never its value.
+/// A missing or malformed setting. Names the variable, never its value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// Not set.

@@ -1,5 +1,5 @@
-//! What an isolate remembers between requests. All of it may vanish at any moment, so nothing here is the
-//! only copy of anything.
+//! The memory of an isolate between requests. All of it may vanish at any moment, so nothing here may be the only copy of
+//! anything that matters.
 //!
 //! Borrows end before the next `await`: another request may run there.
 
@@ -17,26 +17,29 @@ use shared::{
 };
 
 use crate::{
-    cache::{Absent, Memory},
     config::{Config, ConfigError},
-    gate::Gate,
-    keep::Keep,
-    mailbox::Mailbox,
-    mint::Mint,
-    random::Random,
     runtime::Env,
+    state::{
+        breaker::Breaker,
+        buffers::Buffers,
+        cache::{Absent, Memory},
+        pending::Pending,
+        random::Random,
+        sequence::Sequence,
+    },
 };
 
-/// The most links kept, fewer where they have many variants: at about 2 KB each, a sixth of an isolate's 128 MB.
+/// The largest number of links in memory, smaller where they have many variants: at about 2 KB each, a sixth of an
+/// isolate's 128 MB.
 const LINKS: usize = 10_000;
-/// The most domains kept.
+/// The largest number of domains in memory.
 const DOMAINS: usize = 1_000;
-/// The most absent keys kept.
+/// The largest number of absent keys in memory.
 const ABSENT: usize = 10_000;
-/// The most workspaces' token keys kept.
+/// The largest number of workspaces whose token keys are in memory.
 const TOKEN_KEYS: usize = 1_000;
 
-/// See the module.
+/// The memory of this isolate.
 pub(crate) struct Isolate {
     config: OnceCell<Rc<Config>>,
     /// By `{host}/{slug}`.
@@ -45,19 +48,19 @@ pub(crate) struct Isolate {
     pub(crate) domains: RefCell<Memory<DomainRecord>>,
     /// Both kinds of keys: a host holds no `/`, a link's key does.
     pub(crate) absent: RefCell<Absent>,
-    /// Visitors who asked for too much that nobody knows.
+    /// Visitors who have asked for too many unknown links.
     pub(crate) limited: RefCell<Absent>,
-    pub(crate) gate: RefCell<Gate>,
+    pub(crate) breaker: RefCell<Breaker>,
     pub(crate) token_keys: RefCell<TokenKeys>,
     pub(crate) random: RefCell<Random>,
-    pub(crate) mailbox: Mailbox,
-    pub(crate) mint: RefCell<Mint>,
-    /// Clicks that nobody has taken yet.
-    pub(crate) keep: RefCell<Keep>,
-    /// Clicks that the centre refused alone, and how often.
+    pub(crate) buffers: Buffers,
+    pub(crate) sequence: RefCell<Sequence>,
+    /// Clicks that are not handed over yet.
+    pub(crate) pending: RefCell<Pending>,
+    /// Clicks that the control plane refused when they were sent alone, and how often.
     pub(crate) refused: RefCell<Vec<(ClickId, u32)>>,
-    /// Until when the centre is not asked to take clicks directly.
-    pub(crate) centre_away_until: Cell<Option<Millis>>,
+    /// Until when clicks are not sent to the control plane directly.
+    pub(crate) direct_paused_until: Cell<Option<Millis>>,
 }
 
 thread_local! {
@@ -67,14 +70,14 @@ thread_local! {
         domains: RefCell::new(Memory::new(DOMAINS)),
         absent: RefCell::new(Absent::new(ABSENT)),
         limited: RefCell::new(Absent::new(ABSENT)),
-        gate: RefCell::default(),
+        breaker: RefCell::default(),
         token_keys: RefCell::default(),
         random: RefCell::default(),
-        mailbox: Mailbox::default(),
-        mint: RefCell::default(),
-        keep: RefCell::default(),
+        buffers: Buffers::default(),
+        sequence: RefCell::default(),
+        pending: RefCell::default(),
         refused: RefCell::default(),
-        centre_away_until: Cell::new(None),
+        direct_paused_until: Cell::new(None),
     };
 }
 

@@ -13,12 +13,12 @@ fn line(event: &str, detail: &str) -> String {
     line
 }
 
-/// Something is lost or wrong until somebody acts.
+/// Logs a failure that lasts until an operator acts, or that has lost something.
 pub(crate) fn error(event: &str, detail: &str) {
     runtime::log_error(&line(event, detail));
 }
 
-/// Something failed that another way made good.
+/// Logs a failure that was made good in another way.
 pub(crate) fn warn(event: &str, detail: &str) {
     runtime::log_warning(&line(event, detail));
 }

@@ -1,7 +1,7 @@
-//! The tiers behind a look-up that memory alone can't answer: memory ▶ KV ▶ signed fill.
+//! The tiers of a look-up: memory, then KV, then a signed request to the control plane (a "fill").
 //!
-//! Whatever fails, a record that was known is served on; only where nothing is known at all and the centre
-//! doesn't answer either, the look-up itself fails.
+//! Whatever fails, a record that is in memory is served on. The look-up itself fails only where there is no record at all
+//! and the control plane doesn't answer.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -12,13 +12,15 @@ use shared::{
 };
 
 use crate::{
-    cache::{Memory, Room},
+    centre,
     config::Config,
-    control,
-    gate::Outcome,
     isolate::Isolate,
     log,
     runtime::{self, Env},
+    state::{
+        breaker::Outcome,
+        cache::{Memory, Room},
+    },
 };
 
 /// The seconds for which KV may answer from the data centre's own cache. Its minimum.
@@ -30,23 +32,23 @@ const KV_TIMEOUT: u32 = 2_000;
 pub(crate) struct Lookup<'a> {
     pub(crate) env: &'a Env,
     pub(crate) config: &'a Config,
-    /// Whose look-ups of what nobody knows are counted together: an address. `None` where it is not known.
+    /// The visitor's address, by which look-ups of unknown links are counted. `None` where the address is unknown.
     pub(crate) visitor: Option<&'a str>,
 }
 
-/// Why a look-up brought nothing, not even that there is nothing.
+/// Why a look-up failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoAnswer {
-    /// Nothing is cached and the centre did not answer.
+    /// The record is not cached and the control plane did not answer.
     Unreachable,
-    /// The visitor has asked for too much that neither memory nor the store knows.
+    /// The visitor has asked for too many links that neither memory nor KV holds.
     Limited,
 }
 
-/// A record, a tombstone, or `None` where there never was one.
+/// A record, a tombstone, or `None` where no record ever existed.
 type Known<T> = Option<Rc<Versioned<T>>>;
 
-/// One thing to look up.
+/// The record to look up.
 struct Wanted<'a, T> {
     host: &'a str,
     /// Empty where only the domain is asked for.
@@ -89,16 +91,16 @@ impl Lookup<'_> {
             Read::Missing => false,
             Read::Failed => true,
         };
-        // A store that fails knows nothing of what it has, so nobody is blamed for asking then.
+        // A failing KV says nothing about the key, so the visitor is not blamed then.
         let blamed = !failed && stale.is_none();
         if blamed && self.was_limited() {
             return Err(NoAnswer::Limited);
         }
-        // While KV fails, a record that is known will do: the centre is not there to stand in for KV.
+        // While KV fails, a stale record will do: the control plane is not a substitute for KV.
         let filled = !(failed && stale.is_some()) && self.fill(wanted.host, wanted.slug).await;
         if filled {
             let known = wanted.remembered().flatten();
-            // Only now: what the centre knows may not have reached the store yet.
+            // Counted only now: a new record may not have reached KV yet.
             return if known.is_none() && blamed && self.is_limited().await {
                 Err(NoAnswer::Limited)
             } else {
@@ -126,7 +128,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// Counts one look-up of what nobody knows, and tells whether it is one too many.
+    /// Counts a look-up of an unknown link. True if the visitor has made too many.
     async fn is_limited(&self) -> bool {
         let Some(visitor) = self.visitor else { return false };
         let limited = self.env.exceeds(visitor).await.unwrap_or_else(|error| {
@@ -139,24 +141,24 @@ impl Lookup<'_> {
         limited
     }
 
-    /// Whether the visitor was told so a moment ago: the centre isn't asked for them then.
+    /// Whether the visitor was limited a moment ago. The control plane is not asked for such a visitor.
     fn was_limited(&self) -> bool {
         self.visitor
             .is_some_and(|visitor| Isolate::with(|isolate| isolate.limited.borrow().contains(visitor, runtime::now())))
     }
 
-    /// Asks the centre and remembers what it says about the host and the slug; `false` if it says nothing.
+    /// Asks the control plane about the host and the slug, and remembers the response. False if there is none.
     async fn fill(&self, host: &str, slug: &str) -> bool {
-        let permit = match Isolate::with(|isolate| isolate.gate.borrow_mut().admit(runtime::now())) {
+        let permit = match Isolate::with(|isolate| isolate.breaker.borrow_mut().admit(runtime::now())) {
             Ok(permit) => permit,
             Err(refused) => {
                 log::warn("fill_refused", &refused.to_string());
                 return false;
             }
         };
-        let answer = control::fill(self.config, host, slug).await;
+        let answer = centre::fill(self.config, host, slug).await;
         let outcome = if answer.is_ok() { Outcome::Answered } else { Outcome::Failed };
-        Isolate::with(|isolate| isolate.gate.borrow_mut().finish(permit, outcome, runtime::now()));
+        Isolate::with(|isolate| isolate.breaker.borrow_mut().finish(permit, outcome, runtime::now()));
         match answer {
             Ok(fill) => {
                 Isolate::with(|isolate| remember(isolate, host, slug, fill));
@@ -171,7 +173,7 @@ impl Lookup<'_> {
 }
 
 impl<T: Room> Wanted<'_, T> {
-    /// What memory alone can answer.
+    /// The answer of memory, if memory alone can give one.
     fn remembered(&self) -> Option<Known<T>> {
         if let Some(stored) = self.with_memory(|memory, now| memory.servable(&self.key, now).cloned()) {
             return Some(Some(stored));

@@ -1,19 +1,19 @@
-//! What a request is for, told from its facts alone: the door where everything that can't be a visit of a link is turned
-//! away before anything is looked up. Pure.
+//! The route of a request, found from its facts alone, so that a request which can't be for a link is refused before
+//! anything is looked up. Pure.
 
 use shared::name::{Hostname, Slug};
 
 use crate::{
-    doors,
-    facts::{Address, Facts},
+    control::endpoints,
+    wire::facts::{Address, Facts},
 };
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// The control plane at one of its own doors.
-    Door,
-    /// A crawler asks what it may do.
+    /// A signed request of the control plane.
+    Control,
+    /// A crawler asks for its rules.
     Robots,
     /// A domain's root.
     Root,
@@ -21,18 +21,18 @@ pub(crate) enum Route {
     Link,
     /// A path at which no link can be. The domain may have a page for that.
     NoLink,
-    /// Nothing here, nor could there be.
+    /// No resource, nor could there be one.
     Nothing,
     /// A method that a short link doesn't answer.
     OtherMethod,
 }
 
 impl Route {
-    /// Tells what a request is for. Only host and path decide, and the host only by being looked up: it must have the
-    /// form of one, and is never repeated in an answer.
+    /// Finds the route. Method and path decide. The host must have the form of a hostname, since it is looked up; it is
+    /// never repeated in a response.
     pub(crate) fn of(facts: &Facts<'_>, address: &Address<'_>, takes_pushes: bool) -> Self {
         match address.path {
-            path if takes_pushes && doors::is_door(path) => return Self::Door,
+            path if takes_pushes && endpoints::is_endpoint(path) => return Self::Control,
             path if path.starts_with("/_nim") => return Self::Nothing,
             _ if !facts.is_visit() => return Self::OtherMethod,
             "/robots.txt" => return Self::Robots,
@@ -100,16 +100,16 @@ mod tests {
             (&format!("/{long}"), Route::Link, &long),
             (&format!("/{long}x"), Route::NoLink, &format!("{long}x")),
             (&format!("/{longer}"), Route::NoLink, &longer),
-            // Ours.
+            // Reserved.
             ("/robots.txt", Route::Robots, "robots.txt"),
             ("/favicon.ico", Route::Nothing, "favicon.ico"),
             ("/.well-known/x", Route::Nothing, ".well-known/x"),
             ("/%2Ewell-known/x", Route::NoLink, ".well-known/x"),
             ("/_nim", Route::Nothing, "_nim"),
-            ("/_nim/replicate", Route::Door, "_nim/replicate"),
-            ("/_nim/replicate?x", Route::Door, "_nim/replicate"),
-            ("/_nim/records", Route::Door, "_nim/records"),
-            ("/_nim/drain", Route::Door, "_nim/drain"),
+            ("/_nim/replicate", Route::Control, "_nim/replicate"),
+            ("/_nim/replicate?x", Route::Control, "_nim/replicate"),
+            ("/_nim/records", Route::Control, "_nim/records"),
+            ("/_nim/drain", Route::Control, "_nim/drain"),
             ("/_nim/replicate/", Route::Nothing, "_nim/replicate/"),
             ("/%5Fnim/replicate", Route::NoLink, "_nim/replicate"),
         ] {
@@ -155,8 +155,12 @@ mod tests {
         ] {
             assert_eq!(route(method, "https://go.acme.com/x").0, expected, "{method}");
         }
-        assert_eq!(route("POST", "https://go.acme.com/_nim/replicate").0, Route::Door);
+        assert_eq!(route("POST", "https://go.acme.com/_nim/replicate").0, Route::Control);
         let facts = Facts::unpack("POST\nhttps://go.acme.com/_nim/replicate");
-        assert_eq!(Route::of(&facts, &Address::of(facts.url).unwrap(), false), Route::Nothing, "the door is shut");
+        assert_eq!(
+            Route::of(&facts, &Address::of(facts.url).unwrap(), false),
+            Route::Nothing,
+            "the endpoints are closed"
+        );
     }
 }

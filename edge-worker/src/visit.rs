@@ -1,17 +1,19 @@
-//! A request that memory alone could not answer, from its facts to its answer.
+//! The response to a request that memory alone could not answer.
 
 use shared::redirect::{self, Unavailable};
 
 use crate::{
-    answer,
     config::Config,
-    doors,
-    facts::{Address, Facts},
+    control::endpoints,
     isolate::Isolate,
     lookup::{Lookup, NoAnswer},
-    respond,
+    redirect::pack,
     route::Route,
     runtime::{self, Env, Request, Thrown},
+    wire::{
+        facts::{Address, Facts},
+        respond,
+    },
 };
 
 /// Answers a request: a packed redirect or a packed response.
@@ -21,7 +23,7 @@ pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &
     let visitor = request.header("cf-connecting-ip");
     let lookup = Lookup { env, config, visitor: visitor.as_deref() };
     let link = match Route::of(&facts, &address, config.takes_pushes) {
-        Route::Door => return doors::answer(request, facts.method, &address, env, config).await,
+        Route::Control => return endpoints::answer(request, facts.method, &address, env, config).await,
         Route::Robots => return Ok(respond::robots()),
         Route::Nothing => return Ok(respond::not_found()),
         Route::OtherMethod => return Ok(respond::method_not_allowed("GET, HEAD")),
@@ -41,7 +43,7 @@ pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &
     let why = match &link {
         Some(stored) => {
             let mut packed = String::new();
-            match Isolate::with(|isolate| answer::redirect(isolate, stored, &visit, runtime::now(), &mut packed)) {
+            match Isolate::with(|isolate| pack(isolate, stored, &visit, runtime::now(), &mut packed)) {
                 Ok(()) => return Ok(packed),
                 Err(why) => why,
             }
@@ -49,7 +51,7 @@ pub(crate) async fn answer(request: &Request, packed: &str, env: &Env, config: &
         None => Unavailable::Unknown,
     };
     let link = link.as_ref().and_then(|stored| stored.record.as_ref());
-    // The domain's own page is a courtesy: where it can't be had, ours will do.
+    // Where the domain's own page can't be looked up, the worker's page is shown.
     let domain = lookup.domain(&address.host).await.unwrap_or_default();
     Ok(respond::fallback(redirect::fallback(why, link, domain.as_deref())))
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::{
     Millis,
-    classify::{self, classify},
-    click::{BotReason, Click, TokenReason, Trigger},
+    classify::{self, BotReason, classify},
+    click::{Click, TokenReason, Trigger},
     destination::{self, Joiner},
     id::ClickId,
     query,

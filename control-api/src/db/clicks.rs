@@ -86,7 +86,7 @@ impl<'a> Columns<'a> {
             columns.device.push(click.device.as_str());
             columns.browser.push(click.browser.as_str());
             columns.os.push(click.os.as_str());
-            columns.bot_reason.push(click.bot_reason.map(shared::click::BotReason::as_str));
+            columns.bot_reason.push(click.bot_reason.map(shared::classify::BotReason::as_str));
             columns.token_reason.push(click.token.to_string());
             columns.colo.push(click.colo.as_deref());
             columns.record_version.push(i64::try_from(click.record_version).unwrap_or(i64::MAX));

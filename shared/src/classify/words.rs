@@ -3,7 +3,7 @@
 //! The table is plain data, found through an index that the compiler computes. A bot has a row where its name
 //! doesn't show what it is, or where its [build](built_like_a_bot) would give another reason than the true one.
 
-use crate::click::BotReason::{self, Automation, Crawler, Library, Monitor, Preview};
+use crate::classify::bot_reason::BotReason::{self, Automation, Crawler, Library, Monitor, Preview};
 
 /// A set of things that words say about browser, device and system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

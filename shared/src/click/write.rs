@@ -117,8 +117,8 @@ mod tests {
     use super::*;
     use crate::{
         Id, Millis,
-        classify::{Browser, Device, Os},
-        click::{BotReason, Dropped, Rejected, Trigger},
+        classify::{BotReason, Browser, Device, Os},
+        click::{Dropped, Rejected, Trigger},
     };
 
     #[test]

@@ -9,8 +9,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use chrono::Utc;
 use shared::{
     Millis,
-    classify::{Browser, Device, Os},
-    click::{BotReason, Click, Minted, Named, TokenReason, Trigger},
+    classify::{BotReason, Browser, Device, Os},
+    click::{Click, Minted, Named, TokenReason, Trigger},
     destination::Utm,
     id::{AssignmentId, ClickId, LinkId, Partner, Program, WorkspaceId},
 };

@@ -68,7 +68,7 @@ fn row(rows: &mut Rows, click: &Click<'_>) {
     rows.text(click.device.as_str());
     rows.text(click.browser.as_str());
     rows.text(click.os.as_str());
-    rows.some(click.bot_reason.map(shared::click::BotReason::as_str));
+    rows.some(click.bot_reason.map(shared::classify::BotReason::as_str));
     rows.text(&click.token.to_string());
     rows.some(click.colo.as_deref());
     rows.long(Some(i64::try_from(click.record_version).unwrap_or(i64::MAX)));

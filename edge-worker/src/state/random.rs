@@ -1,9 +1,8 @@
-//! The runtime's randomness, drawn for many click ids at once: one call costs about as much as the rest of an
-//! id.
+//! Random bytes of the runtime, drawn for many click ids at once: one call costs about as much as the rest of an id.
 
 use wasm_bindgen::prelude::*;
 
-/// What one click id takes.
+/// The bytes of one click id.
 const DRAW: usize = 10;
 const POOL: usize = 400 * DRAW;
 
@@ -13,7 +12,7 @@ extern "C" {
     fn fill(pool: &mut [u8]);
 }
 
-/// A pool of random bytes. None is ever handed out twice.
+/// A pool of random bytes. No byte is handed out twice.
 pub(crate) struct Random {
     pool: Box<[u8; POOL]>,
     used: usize,
@@ -38,7 +37,7 @@ impl Random {
         drawn
     }
 
-    /// A number for anything else.
+    /// A random number for any other purpose.
     pub(crate) fn number(&mut self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.draw();
         u64::from_le_bytes([a, b, c, d, e, f, g, h])

@@ -1,4 +1,5 @@
-//! Clicks to the control plane, so that a bad one holds nobody up. Queue, rescue and spool all hand over by this.
+//! Batches of clicks to the control plane, sent so that a bad click does not hold up the others. Queue, fallback and spool
+//! all deliver in this way.
 
 use serde_json::value::RawValue;
 use shared::{
@@ -8,29 +9,29 @@ use shared::{
 };
 
 use crate::{
+    centre::{self, Failure},
     config::Config,
-    control::{self, Failure},
     isolate::Isolate,
     log,
 };
 
-/// How often a click is tried that the centre refuses alone.
+/// How often a click is sent that the control plane refuses when it is alone.
 const PATIENCE: u32 = 5;
-/// The most refused clicks whose tries are remembered.
+/// The largest number of refused clicks whose tries are remembered.
 const MOST_REFUSED: usize = 1_000;
 
-/// What became of clicks.
+/// The outcome of a delivery.
 pub(crate) struct Delivery {
-    /// Of each click: stored, or counted as rejected.
+    /// For each click, whether it is stored or counted as rejected.
     pub(crate) settled: Vec<bool>,
-    /// Why the centre took no more, where it is away. What is left without this was refused alone.
+    /// Why the control plane is unavailable, if it is. Without this, an unsettled click was refused when it was alone.
     pub(crate) away: Option<Failure>,
 }
 
-/// Hands clicks over. A batch that the centre refuses as a whole is halved until what it refuses stands alone. Such a
-/// click is given up when this isolate has seen it refused [`PATIENCE`] times, or where `is_late` says of its place that
-/// there will be no other chance; the centre then counts it as `undeliverable`. Where the centre doesn't even take word of
-/// that, nothing is given up. Tries while the centre is away count for nothing.
+/// Delivers clicks. A batch that the control plane refuses is halved until the refused clicks are alone. Such a click is
+/// given up when this isolate has seen it refused [`PATIENCE`] times, or where `is_late` says of its place that this is its
+/// last try; the control plane then counts it as `undeliverable`. Where the control plane doesn't take that notice either,
+/// the click is not given up. Tries while the control plane is unavailable don't count.
 ///
 /// `limit` is the time for one request, in milliseconds.
 pub(crate) async fn deliver(
@@ -41,21 +42,21 @@ pub(crate) async fn deliver(
 ) -> Delivery {
     let mut delivery = Delivery { settled: vec![false; clicks.len()], away: None };
     let mut refused = Vec::new();
-    // Parts that still have to be sent, the first one last.
+    // Parts that are not sent yet, the first one last.
     let all = 0..clicks.len();
     let mut left = vec![all];
-    let mut knocked = false;
+    let mut takes_empty = false;
     while let Some(part) = left.pop() {
         let batch = Batch { clicks: clicks[part.clone()].iter().map(AsRef::as_ref).collect(), dropped: vec![] };
-        match control::clicks(config, &batch, limit).await {
+        match centre::clicks(config, &batch, limit).await {
             Ok(()) => delivery.settled[part].fill(true),
             Err(Failure::Status(status)) if may_blame(status) => {
-                // A door that refuses an empty batch too refuses everybody: taking the batch apart would tell no more.
-                if !knocked && let Err(failure) = control::clicks(config, &EMPTY, limit).await {
+                // A control plane that refuses an empty batch too refuses every batch: halving this one is useless.
+                if !takes_empty && let Err(failure) = centre::clicks(config, &EMPTY, limit).await {
                     delivery.away = Some(failure);
                     break;
                 }
-                knocked = true;
+                takes_empty = true;
                 log::warn("batch_refused", &format!("status {status} for {} clicks", part.len()));
                 if part.len() == 1 {
                     refused.push(part.start);
@@ -81,7 +82,7 @@ pub(crate) async fn deliver(
         for click in &dropped {
             log::error("click_undeliverable", &click.id.to_string());
         }
-        match control::clicks(config, &Batch { clicks: vec![], dropped }, limit).await {
+        match centre::clicks(config, &Batch { clicks: vec![], dropped }, limit).await {
             Ok(()) => places.iter().for_each(|place| delivery.settled[*place] = true),
             Err(failure) => delivery.away = Some(failure),
         }
@@ -89,7 +90,7 @@ pub(crate) async fn deliver(
     delivery
 }
 
-/// How often this isolate has seen the centre refuse this click alone, this time included.
+/// How often this isolate has seen the control plane refuse this click when it was alone, this time included.
 fn refused_again(click: ClickId) -> u32 {
     Isolate::with(|isolate| {
         let mut refused = isolate.refused.borrow_mut();
@@ -107,14 +108,14 @@ fn refused_again(click: ClickId) -> u32 {
 
 const EMPTY: Batch<'static> = Batch { clicks: vec![], dropped: vec![] };
 
-/// Whether a refusal may be about what the request holds: a proxy or filter in front of the centre says 403 to one click
-/// and not to another. Not about our signature, and not about the time or the rate.
+/// Whether a refusal may be due to the content of the request: a proxy or filter in front of the control plane answers 403
+/// to one click and not to another. A refused signature, a timeout and a rate limit are not due to the content.
 const fn may_blame(status: u16) -> bool {
     matches!(status, 400..=499) && !matches!(status, 401 | 408 | 425 | 429)
 }
 
-/// A click's text as JSON. What can't be read as JSON travels as a JSON string: the control plane then counts it as
-/// malformed, instead of its being lost here without a trace.
+/// A click's text as JSON. A text that is not JSON is sent as a JSON string: the control plane then counts it as malformed,
+/// and the click is not lost without a trace.
 pub(crate) fn click(text: Option<String>) -> Box<RawValue> {
     let Some(text) = text else { return RawValue::NULL.to_owned() };
     match RawValue::from_string(text.clone()) {

@@ -1,5 +1,5 @@
-//! The control plane's push of records into this worker's store, and its look at what is there, for runtimes without a
-//! KV API of their own. An older version never replaces a newer one, so a push may be repeated and may arrive late.
+//! Records that the control plane pushes into this worker's KV, or reads from it, for runtimes without a KV API. An older
+//! version never replaces a newer one, so a push may be repeated and may arrive late.
 
 use serde::de::DeserializeOwned;
 use shared::{
@@ -9,19 +9,19 @@ use shared::{
 };
 
 use crate::{
-    cache::{Memory, Room},
     isolate::Isolate,
     runtime::{self, Env, Thrown},
+    state::cache::{Memory, Room},
 };
 
 /// How many keys are read or written at once.
 const AT_ONCE: usize = 16;
 
-/// What became of a push.
+/// The outcome of a push.
 pub(crate) struct Receipt {
-    /// Written.
+    /// Entries written.
     stored: usize,
-    /// The store had this version or a newer one.
+    /// Entries of which KV held this version or a newer one.
     skipped: usize,
 }
 
@@ -36,8 +36,8 @@ impl Receipt {
     }
 }
 
-/// Stores a push, or names a key under which no record may stand. All or nothing where it is such a mistake: nobody would
-/// look for the one entry that was left out.
+/// Stores a push, or names the first key that is not a record's. Such a key refuses the whole push: a single entry left
+/// out would go unnoticed.
 pub(crate) async fn store(push: &Replication, env: &Env) -> Result<Result<Receipt, String>, Thrown> {
     let mut entries = Vec::with_capacity(push.entries.len());
     for entry in &push.entries {
@@ -56,13 +56,13 @@ pub(crate) async fn store(push: &Replication, env: &Env) -> Result<Result<Receip
         let written = env.write(new.map(|entry| (entry.key, entry.value))).await?;
         receipt.stored += written;
         receipt.skipped += some.len() - written;
-        // Another isolate may have written the others, so this one's memory is told of all.
-        Isolate::with(|isolate| some.iter().for_each(|entry| tell(isolate, entry, runtime::now())));
+        // Another isolate may have written the skipped ones, so this isolate's memory takes all of them.
+        Isolate::with(|isolate| some.iter().for_each(|entry| remember(isolate, entry, runtime::now())));
     }
     Ok(Ok(receipt))
 }
 
-/// What the store holds under these keys; those under which there is nothing are left out.
+/// Reads the entries of these keys. A key without a value is left out.
 pub(crate) async fn look(inquiry: &Inquiry, env: &Env) -> Result<Replication, Thrown> {
     let mut entries = Vec::with_capacity(inquiry.keys.len());
     for some in inquiry.keys.chunks(AT_ONCE) {
@@ -80,30 +80,29 @@ struct Versioned<'a> {
 }
 
 impl<'a> Versioned<'a> {
-    /// The entry, if its key is one of a record and its value says its version. The record itself is not
-    /// read: a newer control plane may write what this worker's successor will understand.
+    /// The entry, if its key is a record's and its value states a version. The record itself is not read: a newer control
+    /// plane may write fields that only the next version of this worker understands.
     fn of(Entry { key, value }: &'a Entry) -> Option<Self> {
         (key.starts_with("l:") || key.starts_with("d:")).then_some(())?;
         version_of(value).map(|version| Self { key, value, version })
     }
 }
 
-/// Memory follows at once where it holds the key, so that an edit is seen without waiting for its next look
-/// into the store.
-fn tell(isolate: &Isolate, entry: &Versioned<'_>, now: Millis) {
+/// Updates memory where it holds the key, so that an edit takes effect before memory's next read of KV.
+fn remember(isolate: &Isolate, entry: &Versioned<'_>, now: Millis) {
     let mut absent = isolate.absent.borrow_mut();
     if let Some(link) = entry.key.strip_prefix("l:") {
         absent.remove(link);
-        // Its host has an owner, then.
+        // The host of a link has an owner.
         absent.remove(link.split('/').next().unwrap_or_default());
-        follow(&mut isolate.links.borrow_mut(), link, entry.value, now);
+        update(&mut isolate.links.borrow_mut(), link, entry.value, now);
     } else if let Some(host) = entry.key.strip_prefix("d:") {
         absent.remove(host);
-        follow(&mut isolate.domains.borrow_mut(), host, entry.value, now);
+        update(&mut isolate.domains.borrow_mut(), host, entry.value, now);
     }
 }
 
-fn follow<T: DeserializeOwned + Room>(memory: &mut Memory<T>, key: &str, value: &str, now: Millis) {
+fn update<T: DeserializeOwned + Room>(memory: &mut Memory<T>, key: &str, value: &str, now: Millis) {
     if !memory.holds(key) {
         return;
     }

@@ -1,4 +1,4 @@
-//! Signed requests to the control plane: fills and click batches.
+//! The client of the control plane: signed requests that ask for a link or hand over clicks.
 
 use shared::{
     click::Batch,
@@ -11,24 +11,24 @@ use crate::{
     runtime::{self, Thrown},
 };
 
-/// A visitor waits for a fill.
+/// How long a fill may take, in milliseconds: a visitor waits for it.
 const FILL_TIMEOUT_MILLIS: u32 = 3_000;
 
 /// Why the control plane gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Nothing came back in time.
+    /// No response came back in time.
     #[error("unreachable: {0}")]
     Unreachable(#[from] Thrown),
-    /// It refused or failed.
+    /// The response has another status than 200.
     #[error("status {0}")]
     Status(u16),
-    /// It answered something else.
-    #[error("unreadable answer: {0}")]
+    /// The body of the response is not what was asked for.
+    #[error("unreadable response: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 
-/// Asks for a link and its domain. `host` and `slug` are valid names, so they stand in a query as they are.
+/// Asks for a link and its domain. `host` and `slug` are valid names, so a query takes them without escaping.
 pub(crate) async fn fill(config: &Config, host: &str, slug: &str) -> Result<Fill, Failure> {
     let target = ["/internal/v1/links?host=", host, "&slug=", slug].concat();
     let answer = send(config, "GET", &target, None, FILL_TIMEOUT_MILLIS).await?;
@@ -40,14 +40,14 @@ pub(crate) async fn clicks(config: &Config, batch: &Batch<'_>, limit: u32) -> Re
     clicks_as_text(config, &batch.to_json(), limit).await
 }
 
-/// Hands over a batch in the form in which it travels.
+/// Hands over a batch that is serialised already.
 pub(crate) async fn clicks_as_text(config: &Config, batch: &str, limit: u32) -> Result<(), Failure> {
     // The receipt says the same as the status.
     send(config, "POST", "/internal/v1/clicks", Some(batch), limit).await?;
     Ok(())
 }
 
-/// Sends a signed request and returns the body of its answer, which must be 200.
+/// Sends a signed request and returns the body of its response, whose status must be 200.
 async fn send(
     config: &Config,
     method: &str,

@@ -1,5 +1,4 @@
-//! The first tier: a bounded memory of versioned records, and one of keys known to be absent. Pure; the
-//! clock is passed in.
+//! The first tier of a look-up: a bounded memory of versioned records, and one of absent keys. Pure; the clock is passed in.
 
 use std::{collections::HashMap, rc::Rc};
 
@@ -10,23 +9,23 @@ use shared::{
 
 /// How long a record is served without asking the next tier, in milliseconds.
 const FRESH: i64 = 10 * Millis::SECOND;
-/// How long one request has the right to refresh a record while others are served the old one.
+/// How long one request may refresh a record while others are served the stale one, in milliseconds.
 const CLAIM: i64 = Millis::SECOND;
-/// For how long after its time a record is served to others while one request refreshes it. A record that
-/// lay unused for longer may be arbitrarily old, so everybody asks.
+/// How long a stale record is served while one request refreshes it, in milliseconds. A record unused for longer may be
+/// arbitrarily old, so then every request asks.
 const GRACE: i64 = 50 * Millis::SECOND;
-/// How long a record counts as fresh after the next tier failed to answer.
+/// How long a record counts as fresh after the next tier has failed, in milliseconds.
 const RETRY: i64 = Millis::SECOND;
-/// How long a key is taken for absent.
+/// How long a key counts as absent, in milliseconds.
 const ABSENT: i64 = 10 * Millis::SECOND;
 
-/// What a record takes of a memory's bound.
+/// The share of a record in a memory's bound.
 pub(crate) trait Room {
-    /// At least 1; as many as it has times [`ROOM`] bytes, roughly.
+    /// At least 1, and roughly its bytes divided by [`ROOM`].
     fn rooms(&self) -> usize;
 }
 
-/// Bytes of what an ordinary link takes with its key.
+/// The bytes of an ordinary link with its key.
 const ROOM: usize = 2_000;
 
 impl Room for LinkRecord {
@@ -51,13 +50,13 @@ struct Entry<T> {
 
 /// A bounded map of records by key.
 ///
-/// Eviction is by generations: when the young one holds half of the bound, it becomes the old one and
-/// the previous old one is dropped. A record that is used moves to the young generation, so what survives
-/// is what was used lately, at the cost of one more look-up and without any list to maintain.
+/// Eviction is by generations: when the young generation holds half of the bound, it becomes the old one and the previous old
+/// one is dropped. A used record moves to the young generation, so recently used records survive, at the cost of one more
+/// look-up and without a list to maintain.
 pub(crate) struct Memory<T> {
     young: HashMap<Box<str>, Entry<T>>,
     old: HashMap<Box<str>, Entry<T>>,
-    /// What the young ones take.
+    /// The rooms of the young generation.
     rooms: usize,
     half: usize,
 }
@@ -85,22 +84,22 @@ impl<T: Room> Memory<T> {
         self.young.insert(key, entry);
     }
 
-    /// What may be served without asking the next tier.
+    /// The record, if it may be served without asking the next tier.
     pub(crate) fn servable(&mut self, key: &str, now: Millis) -> Option<&Rc<Versioned<T>>> {
         let entry = self.entry(key)?;
         let served = now < entry.fresh_until || (now < entry.claimed_until && now < entry.fresh_until.plus(GRACE));
         served.then_some(&entry.stored)
     }
 
-    /// Claims the refresh of a record that is not [`servable`](Self::servable), and returns what to serve
-    /// should the next tiers fail. A claim ends by itself: the request that holds it may be cancelled.
+    /// Claims the refresh of a record that is not [`servable`](Self::servable), and returns the stale record, to be served if
+    /// the next tiers fail. A claim expires: the request that holds it may be cancelled.
     pub(crate) fn claim(&mut self, key: &str, now: Millis) -> Option<Rc<Versioned<T>>> {
         let entry = self.entry(key)?;
         entry.claimed_until = now.plus(CLAIM);
         Some(Rc::clone(&entry.stored))
     }
 
-    /// Keeps what another tier answered, unless a newer version is here already, and returns the one kept.
+    /// Stores a record from another tier unless a newer version is here already, and returns the newer one.
     pub(crate) fn offer(&mut self, key: &str, stored: Versioned<T>, now: Millis) -> Rc<Versioned<T>> {
         let fresh_until = now.plus(FRESH);
         match self.entry(key) {
@@ -119,7 +118,7 @@ impl<T: Room> Memory<T> {
         }
     }
 
-    /// Serves a record on because the next tier failed.
+    /// Lets a stale record be served a little longer because the next tier failed.
     pub(crate) fn extend(&mut self, key: &str, now: Millis) {
         if let Some(entry) = self.entry(key) {
             entry.fresh_until = now.plus(RETRY);
@@ -140,25 +139,24 @@ impl<T: Room> Memory<T> {
     }
 }
 
-/// Keys known to be absent, for a while. Apart from the records, so that a scan of made-up slugs can't push
-/// real ones out.
+/// Keys that are absent, for a while. Apart from the records, so that a scan of made-up slugs can't evict real ones.
 pub(crate) struct Absent {
     until: HashMap<Box<str>, Millis>,
     bound: usize,
 }
 
 impl Absent {
-    /// Nothing known; at most `bound` keys.
+    /// An empty set of at most `bound` keys.
     pub(crate) fn new(bound: usize) -> Self {
         Self { until: HashMap::new(), bound }
     }
 
-    /// Whether the key was found absent lately.
+    /// Whether the key was absent a short while ago.
     pub(crate) fn contains(&self, key: &str, now: Millis) -> bool {
         self.until.get(key).is_some_and(|until| now < *until)
     }
 
-    /// Remembers an absent key. When full of unexpired keys, all are forgotten: asking again costs little.
+    /// Adds an absent key. A set full of unexpired keys is emptied: asking again costs little.
     pub(crate) fn insert(&mut self, key: &str, now: Millis) {
         if self.until.len() >= self.bound {
             self.until.retain(|_, until| now < *until);
@@ -169,7 +167,7 @@ impl Absent {
         self.until.insert(key.into(), now.plus(ABSENT));
     }
 
-    /// The key exists now.
+    /// Removes a key that exists now.
     pub(crate) fn remove(&mut self, key: &str) {
         self.until.remove(key);
     }
@@ -209,16 +207,16 @@ mod tests {
         memory.offer("a", stored(1, "one"), Millis(0));
         assert!(memory.claim("a", Millis(10_000)).is_some());
         assert_eq!(served(&mut memory, "a", 10_500), Some("one"), "claimed");
-        assert_eq!(served(&mut memory, "a", 11_000), None, "the claimant never came back");
+        assert_eq!(served(&mut memory, "a", 11_000), None, "the claim expired");
         memory.offer("a", stored(2, "two"), Millis(11_000));
         assert_eq!(served(&mut memory, "a", 20_999), Some("two"));
 
         memory.claim("a", Millis(120_000));
-        assert_eq!(served(&mut memory, "a", 120_000), None, "long unused: nobody is served the old one");
+        assert_eq!(served(&mut memory, "a", 120_000), None, "long unused: the stale record is served to nobody");
     }
 
     #[test]
-    fn serves_the_old_one_while_the_next_tier_errs() {
+    fn serves_the_stale_record_while_the_next_tier_fails() {
         let mut memory = Memory::new(10);
         memory.offer("a", stored(1, "one"), Millis(0));
         let hours = 5 * Millis::HOUR;
@@ -242,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_within_its_bound_and_keeps_what_is_used() {
+    fn stays_within_its_bound_and_keeps_used_records() {
         let mut memory = Memory::new(100);
         memory.offer("hot", stored(1, "hot"), Millis(0));
         for n in 0..10_000 {
@@ -253,7 +251,7 @@ mod tests {
         assert!(memory.holds("k9999") && !memory.holds("k0"));
         memory.forget("hot");
         assert!(!memory.holds("hot"));
-        // What is large takes more of the bound, also where it comes in place of what was small.
+        // A large record takes more of the bound, also where it replaces a small one.
         let mut memory = Memory::new(100);
         for n in 0..1_000 {
             memory.offer(&format!("k{n}"), stored(1, "small"), Millis(0));

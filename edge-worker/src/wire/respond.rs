@@ -1,37 +1,34 @@
-//! The small responses that are not redirects, packed for the entry. Nothing a visitor has sent is ever repeated in
-//! one.
+//! Responses without a click, packed for the entry. They never repeat what a visitor has sent.
 
 use shared::redirect::Fallback;
-
-use crate::answer;
 
 /// A fallback: a redirect that is not a click, or a page.
 pub(crate) fn fallback(fallback: Fallback<'_>) -> String {
     match fallback {
-        Fallback::To(url) => answer::pack_fallback(url),
+        Fallback::To(url) => redirect(url),
         Fallback::Page(410) => page(410, "", "This link has ended", "It no longer leads anywhere."),
         Fallback::Page(_) => page(404, "", "There is no such link", "Please check the address for typos."),
     }
 }
 
-/// Nothing is known of the link and nobody is there to ask.
+/// The link is not known here and the control plane does not answer.
 pub(crate) fn unavailable() -> String {
     let (title, text) = ("Please try again in a moment", "This link can't be looked up right now.");
     page(503, "\nretry-after: 5", title, text)
 }
 
-/// The visitor asks for many links that nobody knows.
+/// The visitor asks for many unknown links.
 pub(crate) fn too_many() -> String {
     let (title, text) = ("Too many attempts", "Please check the address, and try again in a minute.");
     page(429, "\nretry-after: 60", title, text)
 }
 
-/// The path answers other methods.
+/// The path takes other methods.
 pub(crate) fn method_not_allowed(allow: &str) -> String {
     plain(405, &["\nallow: ", allow].concat(), "Method Not Allowed\n")
 }
 
-/// Nothing here, for programs rather than people.
+/// No resource, in plain text: programs ask for such paths.
 pub(crate) fn not_found() -> String {
     plain(404, "", "Not Found\n")
 }
@@ -42,9 +39,14 @@ pub(crate) fn robots() -> String {
     pack(200, headers, "User-agent: *\nDisallow:\n")
 }
 
-/// JSON between our own parts.
+/// JSON for the control plane.
 pub(crate) fn json(status: u16, body: &str) -> String {
     no_store(status, "application/json", "", body)
+}
+
+/// A redirect in its packed form, without a click.
+fn redirect(location: &str) -> String {
+    [location, "\n"].concat()
 }
 
 fn plain(status: u16, more: &str, body: &str) -> String {

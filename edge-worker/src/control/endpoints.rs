@@ -1,4 +1,4 @@
-//! The control plane's own doors, below `/_nim/`: signed, and shut unless `REPLICATION` is `push`.
+//! The endpoints for the control plane, below `/_nim/`: signed, and closed unless `REPLICATION` is `push`.
 
 use std::borrow::Cow;
 
@@ -11,21 +11,21 @@ use shared::{
 
 use crate::{
     config::Config,
-    facts::Address,
-    replicate, respond,
+    control::replicate,
+    delivery::drain::drain,
     runtime::{self, Env, Request, Thrown},
-    spool,
+    wire::{facts::Address, respond},
 };
 
-/// The longest body taken, in bytes; some thousand records.
+/// The longest body accepted, in bytes; it holds some thousand records.
 const MAX_BODY: u32 = 8 << 20;
 
-/// Whether a path is one of these doors.
-pub(crate) fn is_door(path: &str) -> bool {
+/// Whether a path is one of these endpoints.
+pub(crate) fn is_endpoint(path: &str) -> bool {
     matches!(path, internal::REPLICATE | internal::RECORDS | internal::DRAIN)
 }
 
-/// Takes a request of the control plane at the door that `address` is.
+/// Answers a request of the control plane.
 pub(crate) async fn answer(
     request: &Request,
     method: &str,
@@ -67,8 +67,7 @@ pub(crate) async fn answer(
             Err(fault) => Ok(fault),
         },
         internal::DRAIN => {
-            // Whether clicks still wait here.
-            let left = spool::drain(env, config).await;
+            let left = drain(env, config).await;
             Ok(respond::json(200, if left { r#"{"left":true}"# } else { r#"{"left":false}"# }))
         }
         _ => match read::<Replication>(&body) {
@@ -82,7 +81,7 @@ pub(crate) async fn answer(
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    // By way of a text, as everywhere else here: reading from bytes would be serde_json's code a second time.
+    // Read from text, as everywhere else here: reading from bytes would compile serde_json's parser a second time.
     let text = std::str::from_utf8(body).map_err(|error| fault(400, "invalid_json", &error.to_string()))?;
     serde_json::from_str(text).map_err(|error| fault(400, "invalid_json", &error.to_string()))
 }

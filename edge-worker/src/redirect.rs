@@ -1,4 +1,4 @@
-//! From a record to what the entry needs for its response: the hot path, without I/O and without `await`.
+//! A link's record and the facts of a visit, made into a redirect: the hot path, without I/O and without `await`.
 
 use shared::{
     Millis,
@@ -7,15 +7,9 @@ use shared::{
 };
 
 use crate::{
-    facts::{Address, Facts},
     isolate::Isolate,
+    wire::facts::{Address, Facts},
 };
-
-/// A redirect that is not a click. Packed, a redirect is the location, a newline (which neither a location nor compact
-/// JSON can hold), and the click as JSON.
-pub(crate) fn pack_fallback(location: &str) -> String {
-    [location, "\n"].concat()
-}
 
 /// Packs the redirect of a visit whose link is in memory and fresh. `None` for anything else: the caller then takes the
 /// path that may wait.
@@ -27,11 +21,12 @@ pub(crate) fn from_memory(isolate: &Isolate, packed: &str, now: Millis, out: &mu
     let address = Address::of(facts.url)?;
     let mut links = isolate.links.borrow_mut();
     let stored = links.servable(&address.link(), now)?;
-    redirect(isolate, stored, &facts.visit(&address), now, out).ok()
+    pack(isolate, stored, &facts.visit(&address), now, out).ok()
 }
 
-/// Packs the redirect that a link's record decides on, or says why there is none.
-pub(crate) fn redirect(
+/// Packs the redirect that a link's record decides on, or says why there is none. Packed, a redirect is the location, a
+/// newline (which neither a location nor compact JSON can hold), and the click as JSON.
+pub(crate) fn pack(
     isolate: &Isolate,
     stored: &Versioned<LinkRecord>,
     visit: &Visit<'_>,
@@ -47,7 +42,7 @@ pub(crate) fn redirect(
     match redirect::decide((link, stored.version), visit, now, random, key) {
         Decision::Redirect { location, mut click } => {
             let number = || isolate.random.borrow_mut().number();
-            click.minted = Some(isolate.mint.borrow_mut().next(now, number));
+            click.minted = Some(isolate.sequence.borrow_mut().next(now, number));
             out.push_str(&location);
             out.push('\n');
             click.write_json(out);

@@ -1,24 +1,25 @@
 //! The consumer of the click queues: each batch becomes one signed request to the control plane.
 //!
-//! A batch that fails is retried by the queue, with growing delays, for as long as the centre is away. One bad message
-//! does not hold its batch ([`deliver`](crate::deliver)).
+//! The queue retries a batch that fails, with growing delays, for as long as the control plane is unavailable. A bad message
+//! does not hold up its batch ([`deliver`]).
 
 use wasm_bindgen::prelude::*;
 
 use crate::{
     config::Config,
-    deliver::{self, deliver},
+    delivery::batch::{self, deliver},
     log,
 };
 
 /// The longest delay before a retry, in seconds. The queue's limit of 100 retries then spans 15 hours.
 const MAX_DELAY: u32 = 600;
-/// The delay of what comes from a dead-letter queue, in seconds: for a day by the hour, then every four hours. Its 100
+/// The delay of a message from a dead-letter queue, in seconds: for a day by the hour, then every four hours. Its 100
 /// retries span the 14 days that a queue keeps a message at most; a click is too late a day after that anyway.
 const LAST_DELAYS: [u32; 2] = [3_600, 14_400];
-/// From this try on, a dead letter that the centre refuses alone is given up: few are left of its 100.
+/// From this try on, a dead letter that the control plane refuses when it is alone is given up: its 100 tries are nearly
+/// used up.
 const LAST_TRIES: u32 = 95;
-/// How long one request may take, in milliseconds. Nobody waits for it.
+/// How long one request may take, in milliseconds. No visitor waits for it.
 const LIMIT: u32 = 15_000;
 
 #[wasm_bindgen]
@@ -43,7 +44,7 @@ extern "C" {
 
 /// Delivers a batch of a queue and settles each of its messages.
 pub(crate) async fn batch(messages: &[Message], queue: &str, config: &Config) {
-    let clicks: Vec<_> = messages.iter().map(|message| deliver::click(message.body().as_string())).collect();
+    let clicks: Vec<_> = messages.iter().map(|message| batch::click(message.body().as_string())).collect();
     let is_late = |place: usize| is_dead_letters(queue) && messages[place].attempts() >= LAST_TRIES;
     let delivery = deliver(&clicks, &is_late, LIMIT, config).await;
     let mut left = Vec::new();

@@ -1,11 +1,11 @@
-//! The facts of a request, as the JavaScript entry packs them into one string, and what they address. Pure.
+//! The facts of a request, as the JavaScript entry packs them into one string, and the address in its URL. Pure.
 
 use std::borrow::Cow;
 
 use shared::{name::Slug, redirect::Visit};
 
-/// What the entry knows of a request: eleven fields between newlines, which none of them can hold (a URL and
-/// header values can't; the network's own values follow last).
+/// The facts of a request: eleven fields between newlines. URL and header values can't hold a newline; the network's own
+/// values come last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Facts<'a> {
     pub(crate) method: &'a str,
@@ -28,7 +28,7 @@ pub(crate) struct Facts<'a> {
 const LIKELY_AUTOMATED: u8 = 30;
 
 impl<'a> Facts<'a> {
-    /// Reads what the entry has packed. Fields that are not there are empty.
+    /// Reads packed facts. Missing fields are empty.
     pub(crate) fn unpack(packed: &'a str) -> Self {
         let mut fields = packed.split('\n');
         let mut field = || fields.next().unwrap_or_default();
@@ -47,12 +47,12 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether the method is one that a short link answers.
+    /// Whether a short link answers this method.
     pub(crate) fn is_visit(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
     }
 
-    /// The facts that a decision may rest on.
+    /// The facts that decide a redirect.
     pub(crate) fn visit<'v>(&'v self, address: &'v Address<'a>) -> Visit<'v> {
         Visit {
             host: &address.host,
@@ -77,7 +77,7 @@ fn is_prefetch(purpose: &str) -> bool {
     ["prefetch", "prerender", "preview"].iter().any(|word| purpose.contains(word))
 }
 
-/// What a URL addresses.
+/// The address in a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address<'a> {
     /// Lower case, without port and without a trailing dot.
@@ -91,7 +91,7 @@ pub(crate) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Reads an absolute URL; `None` where it isn't one.
+    /// Reads an absolute URL; `None` for anything else.
     pub(crate) fn of(url: &'a str) -> Option<Self> {
         // Cheaper than to search for `://`, which has to prepare a search; a scheme holds no colon itself.
         let (_, rest) = url.split_once(':')?;
