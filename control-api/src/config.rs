@@ -6,7 +6,7 @@ use clap::Args;
 use shared::KeyRing;
 use url::Url;
 
-use crate::http::limits::RateLimit;
+use web::{auth::OperatorKey, limits::RateLimit};
 
 /// Settings of `serve`. Secrets never appear in `--help` or logs.
 #[derive(Debug, Clone, Args)]
@@ -32,7 +32,7 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// The operator's bearer key: makes workspaces. At least 32 characters
-    #[arg(long, env = "NIM_OPERATOR_KEY", hide_env_values = true, value_parser = operator_key)]
+    #[arg(long, env = "NIM_OPERATOR_KEY", hide_env_values = true, value_parser = OperatorKey::parse)]
     pub operator_key: OperatorKey,
 
     /// Ring `kid:secret,…` that encrypts source secrets at rest
@@ -154,24 +154,6 @@ pub enum PublisherKind {
     Off,
 }
 
-/// The operator's key; printed nowhere.
-#[derive(Clone)]
-pub struct OperatorKey(String);
-
-impl OperatorKey {
-    /// Whether `offered` is the key, compared in constant time.
-    #[must_use]
-    pub fn matches(&self, offered: &str) -> bool {
-        subtle::ConstantTimeEq::ct_eq(self.0.as_bytes(), offered.as_bytes()).into()
-    }
-}
-
-impl std::fmt::Debug for OperatorKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OperatorKey")
-    }
-}
-
 /// One option of the storage of exports. Its value may be a secret, so it is printed nowhere.
 #[derive(Clone)]
 pub struct StorageOption {
@@ -198,11 +180,4 @@ fn exports_here() -> Url {
 fn option(text: &str) -> Result<StorageOption, String> {
     let (name, value) = text.split_once('=').ok_or("must be name=value")?;
     Ok(StorageOption { name: name.to_ascii_lowercase(), value: value.to_owned() })
-}
-
-fn operator_key(text: &str) -> Result<OperatorKey, String> {
-    if text.len() < 32 {
-        return Err("must have at least 32 characters".to_owned());
-    }
-    Ok(OperatorKey(text.to_owned()))
 }

@@ -12,17 +12,10 @@
 
 pub mod app;
 pub mod config;
-pub mod db;
-pub mod domain;
-pub mod error;
-pub mod http;
+pub mod jobs;
 pub mod openapi;
 pub mod publish;
 pub mod router;
 pub mod routes;
-pub mod seal;
 pub mod serve;
 pub mod telemetry;
-pub mod time;
-pub mod together;
-pub mod work;

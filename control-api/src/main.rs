@@ -2,11 +2,8 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use control_api::{
-    config::Config,
-    domain::data_keys::{self, Rotated},
-    serve, telemetry,
-};
+use control_api::{config::Config, serve, telemetry};
+use domain::data_keys::{self, Rotated};
 use shared::KeyRing;
 
 #[derive(Parser)]
@@ -43,7 +40,7 @@ enum Command {
     /// Proves the rollups against the clicks, or repairs them, while the service runs
     Rollups {
         /// What to do
-        action: control_api::work::rollups::Check,
+        action: control_api::jobs::rollups::Check,
         /// Only this workspace (`ws_…`)
         #[arg(long)]
         workspace: Option<shared::id::WorkspaceId>,
@@ -78,20 +75,20 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Migrate { database_url } => {
             telemetry::start(cli.log_format);
-            let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
-            serve::migrate(&pool).await
+            let pool = store::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
+            store::migrations::migrate(&pool).await
         }
         Command::Republish { database_url } => {
             telemetry::start(cli.log_format);
-            let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
-            let keys = control_api::db::outbox::raise_and_enqueue_all(&pool).await?;
+            let pool = store::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
+            let keys = store::outbox::raise_and_enqueue_all(&pool).await?;
             tracing::info!(keys, "queued for publication; any running control-api publishes them");
             Ok(())
         }
         #[allow(clippy::print_stdout)] // An answer to the one who asked, not a log line.
         Command::Keys(Keys::Rotate { database_url, data_keys }) => {
             telemetry::start(cli.log_format);
-            let pool = sqlx::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
+            let pool = store::PgPool::connect(&database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
             let Rotated { resealed, unopened, ended } = data_keys::rotate(&pool, &data_keys).await?;
             let kid = data_keys.first().kid;
             println!("encrypted anew under key {kid}: {resealed}; ended and removed: {ended}; not opened: {unopened}");
@@ -100,11 +97,11 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Rollups { action, workspace, database_url } => {
             telemetry::start(cli.log_format);
-            let options = control_api::app::connect_options(&database_url).context("DATABASE_URL")?;
-            let pool = control_api::app::pool(None).connect_with(options).await;
+            let options = store::pool::connect_options(&database_url).context("DATABASE_URL")?;
+            let pool = store::pool::pool(None).connect_with(options).await;
             let pool = pool.context("connecting to Postgres (DATABASE_URL)")?;
-            let now = control_api::time::Ambient::system().now();
-            control_api::work::rollups::check(&pool, action, workspace, now).await
+            let now = model::time::Clock::system().now();
+            control_api::jobs::rollups::check(&pool, action, workspace, now).await
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.
         Command::Openapi => {

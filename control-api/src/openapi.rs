@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{app::App, error::Problem};
+use crate::app::App;
+use web::problem::Problem;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -12,12 +12,9 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{
-    app::App,
-    error::ApiError,
-    http::{limits, request_id},
-    openapi, routes,
-};
+use crate::{app::App, openapi, routes};
+use domain::Error;
+use web::{limits, problem::ApiError, request_id};
 
 /// How long an answer may take to begin. The longest work there is, a report that waits for its `as_of`, a connection
 /// and its statement, ends before.
@@ -36,7 +33,7 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(routes::links::router())
         .merge(routes::assignments::router())
         .merge(routes::sources::router())
-        .merge(routes::source_test::router())
+        .merge(routes::signature_check::router())
         .merge(routes::events::router())
         .merge(routes::conversions::router())
         .merge(routes::explain::router())
@@ -53,13 +50,13 @@ pub fn router(app: App) -> Router {
     let document = openapi::complete(&document);
     api.merge(routes::internal::router().split_for_parts().0)
         .merge(routes::docs::router(&document))
-        .fallback(async || ApiError::NotFound("path"))
+        .fallback(async || ApiError::from(Error::NotFound("path")))
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(in_time))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let text =
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            ApiError::Internal(anyhow::anyhow!("panic: {}", text.unwrap_or("?"))).into_response()
+            ApiError::from(anyhow::anyhow!("panic: {}", text.unwrap_or("?"))).into_response()
         }))
         .layer(middleware::from_fn(limits::layer))
         // Answers hold a tenant's data: no cache may keep them, unless a route says otherwise.
@@ -80,6 +77,6 @@ async fn other_method(method: Method) -> Response {
 async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(ANSWER_TIME, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::Unavailable(format!("no answer within {ANSWER_TIME:?}")).into_response(),
+        Err(_) => ApiError::from(Error::Unavailable(format!("no answer within {ANSWER_TIME:?}"))).into_response(),
     }
 }

@@ -3,28 +3,11 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use sqlx::PgPool;
+use store::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{app::App, config::Config, router, time::Ambient, work};
-
-/// The migrations, built into the program.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
-
-/// Applies what is missing. Several instances may do so at once: they take turns by a lock.
-///
-/// # Errors
-/// The migration that failed.
-pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
-    MIGRATIONS.run(pool).await.context("applying migrations")?;
-    sqlx::query!(
-        "select ensure_click_partition(at) from generate_series(now() - interval '17 days', now() + interval '70 days', interval '10 days') at"
-    )
-    .fetch_all(pool)
-    .await
-    .context("making the partitions of clicks")?;
-    Ok(())
-}
+use crate::{app::App, config::Config, jobs, router};
+use model::time::Clock;
 
 /// Runs the service until SIGTERM or Ctrl-C, then lets open requests and jobs end.
 ///
@@ -37,13 +20,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("listening on {listen} (NIM_LISTEN); is another service using the port?"))?;
     // Migrations may take longer than a request's transaction may, so they have a connection of their own.
     let pool = PgPool::connect(&config.database_url).await.context("connecting to Postgres (DATABASE_URL)")?;
-    migrate(&pool).await?;
+    store::migrations::migrate(&pool).await?;
     pool.close().await;
-    let app = App::connect(config, Ambient::system()).await?;
+    let app = App::connect(config, Clock::system()).await?;
 
     let stop = CancellationToken::new();
     let jobs = TaskTracker::new();
-    work::start(&app, &stop, &jobs);
+    jobs::start(&app, &stop, &jobs);
     jobs.close();
     tracing::info!(address = %listener.local_addr()?, "listening");
     let service = router::router(app).into_make_service_with_connect_info::<SocketAddr>();

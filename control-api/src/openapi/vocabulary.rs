@@ -6,27 +6,26 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    db::{
-        conversions::ReviewStatus,
-        domains::DomainStatus,
-        events::{EventType, Method, Reason, Status as Attribution},
-        exports::{ExportKind, ExportStatus},
-        partners::Relationship,
-        programs::{ProgramKind, Status},
-        reports::{Bots, clicks, conversions},
-        sources::{SourceKind, SourceStatus},
-        workspaces::InactivePartnerClicks,
-    },
-    domain::{activity::EntryType, assignments::Warning, explain::Outcome, reports::Compare},
-    http::{
-        auth::{Plan, Role},
-        page::Order,
-    },
+use analytics::scope::Bots;
+use domain::{activity::EntryType, assignments::Warning, explain::Outcome, reports::Compare};
+use model::{
+    access::{Plan, Role},
+    conversion::{EventType, Method, Reason, Status as Attribution},
+    page::Order,
+    status::Status,
 };
 use shared::{
     record::ClickTokenMode,
     reward::{AppliesTo, Basis},
+};
+use store::{
+    conversions::ReviewStatus,
+    domains::DomainStatus,
+    exports::{ExportKind, ExportStatus},
+    partners::Relationship,
+    programs::ProgramKind,
+    sources::{SourceKind, SourceStatus},
+    workspaces::InactivePartnerClicks,
 };
 
 /// 26 base32 characters, of which the first is at most `7`.
@@ -190,8 +189,8 @@ fn words(owner: &str, name: &str) -> Option<&'static [&'static str]> {
         ("Export", "status") => ExportStatus::TEXTS,
         ("Timeline", "hidden") => EntryType::TEXTS,
         ("Check", "result") => Outcome::TEXTS,
-        ("/v1/reports/traffic", "group_by") => clicks::Group::TEXTS,
-        ("/v1/reports/conversions", "group_by") => conversions::Group::TEXTS,
+        ("/v1/reports/traffic", "group_by") => analytics::group::ClickGroup::TEXTS,
+        ("/v1/reports/conversions", "group_by") => analytics::group::ConversionGroup::TEXTS,
         _ => return None,
     })
 }

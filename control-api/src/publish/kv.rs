@@ -15,11 +15,11 @@ use reqwest::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use shared::record::Entry;
-use sqlx::PgPool;
+use store::PgPool;
 use url::Url;
 
 use super::{Failure, Limits, Publisher};
-use crate::{config::KvConfig, db};
+use crate::config::KvConfig;
 
 /// Between two requests of all instances together: 1,000 in 5 minutes, which leaves something for a person's.
 const SPACING: Duration = Duration::from_millis(300);
@@ -79,7 +79,7 @@ impl Kv {
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let wait = db::outbox::api_turn(&self.db, SPACING).await?;
+        let wait = store::outbox::api_turn(&self.db, SPACING).await?;
         tokio::time::sleep(wait).await;
         let request = self.http.request(method, self.namespace.join(path)?).bearer_auth(&self.token).timeout(TIMEOUT);
         let answer = request.json(body).send().await?;
@@ -99,7 +99,7 @@ impl Kv {
         let pause = slow_down.then(|| pause.map_or(PAUSE, Duration::from_secs));
         if let Some(pause) = pause {
             // For all instances: the limit is the account's.
-            db::outbox::api_rest(&self.db, pause).await?;
+            store::outbox::api_rest(&self.db, pause).await?;
         }
         Err(Failure { why, pause })
     }

@@ -1,8 +1,8 @@
 //! How records get into the edge's store, and what it holds. Two ways behind one trait: Cloudflare's KV API, and the
 //! worker's own signed door where there is no such API.
 //!
-//! When something is published, and what, is decided by [`work::replicator`](crate::work::replicator) and
-//! [`work::sweep`](crate::work::sweep).
+//! When something is published, and what, is decided by [`jobs::replicator`](crate::jobs::replicator) and
+//! [`jobs::sweep`](crate::jobs::sweep).
 
 mod kv;
 mod push;
@@ -11,12 +11,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use shared::record::Entry;
-use sqlx::PgPool;
+use store::PgPool;
 
-use crate::{
-    config::{Config, PublisherKind},
-    time::Ambient,
-};
+use crate::config::{Config, PublisherKind};
+use model::time::Clock;
 
 /// A way into the edge's store.
 #[async_trait]
@@ -79,7 +77,7 @@ pub fn open(
     config: &Config,
     db: &PgPool,
     http: &reqwest::Client,
-    ambient: &Ambient,
+    clock: &Clock,
 ) -> anyhow::Result<Option<Arc<dyn Publisher>>> {
     Ok(match config.publisher {
         PublisherKind::Off => None,
@@ -87,7 +85,7 @@ pub fn open(
             http: http.clone(),
             edge_url: config.edge_url.clone(),
             secrets: config.edge_secrets.clone(),
-            ambient: ambient.clone(),
+            clock: clock.clone(),
         })),
         PublisherKind::Kv => Some(Arc::new(kv::Kv::open(&config.kv, db, http)?)),
     })

@@ -13,13 +13,13 @@ use shared::{
 use url::Url;
 
 use super::{Failure, Limits, Publisher};
-use crate::time::Ambient;
+use model::time::Clock;
 
 pub(super) struct Push {
     pub(super) http: reqwest::Client,
     pub(super) edge_url: Url,
     pub(super) secrets: KeyRing,
-    pub(super) ambient: Ambient,
+    pub(super) clock: Clock,
 }
 
 impl Push {
@@ -27,8 +27,7 @@ impl Push {
         let url = self.edge_url.join(path)?;
         let body = serde_json::to_vec(body)?;
         let request = internal::Request { method: "POST", target: url.path(), body: &body };
-        let (timestamp, signature) =
-            internal::sign(&self.secrets, Direction::ControlToEdge, request, self.ambient.now());
+        let (timestamp, signature) = internal::sign(&self.secrets, Direction::ControlToEdge, request, self.clock.now());
         let request = self
             .http
             .post(url)

@@ -4,20 +4,14 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db,
-    domain::{
-        activity::{self, Entry, EntryType},
-        reports::{Asked, Bound, Place},
-    },
-    error::ApiError,
-    http::{
-        auth::{Auth, Permission as _, ReadConversions, ReadPartners, ReadTraffic},
-        params::Params,
-        path::Path,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::{
+    activity::{self, Entry, EntryType},
+    reports::{Asked, Bound, Place},
 };
+use model::access::{Permission as _, ReadConversions, ReadPartners, ReadTraffic};
+use web::{auth::Auth, params::Params, path::Path, problem::ApiError};
 
 /// Path of the timeline.
 pub fn router() -> OpenApiRouter<App> {
@@ -56,7 +50,7 @@ async fn activity(
     Path(reference): Path<String>,
     mut params: Params,
 ) -> Result<Json<Timeline>, ApiError> {
-    let partner = reference.parse().map_err(|_| ApiError::NotFound("partner"))?;
+    let partner = reference.parse().map_err(|_| Error::NotFound("partner"))?;
     let types = params.get("type", |text| {
         let mut types = text.split(',').map(str::parse).collect::<Result<Vec<EntryType>, _>>()?;
         types.sort_unstable();
@@ -75,7 +69,7 @@ async fn activity(
     let below: Option<activity::Place> = params.cursor(str::parse);
     params.finish()?;
     let scope = asked.resolve(&app, auth.workspace, Place::Query).await?;
-    let partner = scope.filter.partner.ok_or(ApiError::NotFound("partner"))?;
+    let partner = scope.filter.partner.ok_or(Error::NotFound("partner"))?;
 
     let may_read = |kind: &EntryType| match kind {
         EntryType::Clicks => ReadTraffic::RULE.check(&auth).is_ok(),
@@ -84,7 +78,7 @@ async fn activity(
     };
     let types = types.unwrap_or_else(|| EntryType::ALL.to_vec());
     let (shown, hidden): (Vec<_>, Vec<_>) = types.into_iter().partition(may_read);
-    let mut snapshot = db::reports::snapshot(&app.reads).await?;
+    let mut snapshot = store::reports::snapshot(&app.reads).await?;
     let (data, next) = activity::page(&mut snapshot, &scope, partner, &shown, below, limit.unwrap_or(50)).await?;
     Ok(Json(Timeline { data, next_cursor: next.map(|place| place.to_string()), hidden }))
 }

@@ -6,20 +6,22 @@ use serde::Serialize;
 use shared::id::ApiKeyId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{self, api_keys::ApiKey},
-    error::ApiError,
-    http::{
-        auth::{self, Auth, ManageWorkspace, Role},
-        body::JsonBody,
-        fields::{Fields, boolean, line, word},
-        mutation::{Attempt, Mutation},
-        page::{Page, PageQuery},
-        params::Params,
-        path::Path,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::input::{Fields, boolean, line, word};
+use model::{
+    access::{ManageWorkspace, Role},
+    page::Page,
     time::random,
+};
+use store::api_keys::ApiKey;
+use web::{
+    auth::Auth,
+    body::JsonBody,
+    change::{self, Preconditions},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of API keys.
@@ -63,7 +65,7 @@ pub struct Minted {
 #[must_use]
 pub fn mint() -> Minted {
     let key = format!("nim_{}", URL_SAFE_NO_PAD.encode(random::<32>()));
-    Minted { prefix: key.chars().take(12).collect(), hash: auth::hash(&key), key }
+    Minted { prefix: key.chars().take(12).collect(), hash: domain::api_keys::hash(&key), key }
 }
 
 /// Make a key
@@ -73,17 +75,17 @@ pub fn mint() -> Minted {
 async fn create(
     State(app): State<App>,
     auth: Auth<ManageWorkspace>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let minted = mint();
     let mut resource = ApiKey {
-        id: app.ambient.id(),
+        id: app.clock.id(),
         name: String::new(),
         role: Role::Viewer,
         can_export: false,
         prefix: minted.prefix,
-        created_at: app.ambient.at(),
+        created_at: app.clock.at(),
         last_used_at: None,
         revoked_at: None,
     };
@@ -97,11 +99,11 @@ async fn create(
         resource.name = format!("{} key", resource.role);
     }
 
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    db::api_keys::insert(change.db(), auth.workspace, &resource, &minted.hash).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    store::api_keys::insert(change.db(), auth.workspace, &resource, &minted.hash).await?;
     change.audit("api_key.create", resource.id, None::<&()>, Some(&resource)).await?;
     let answer = CreatedApiKey { resource, key: None };
-    change.finish_with_secret(StatusCode::CREATED, &answer, Some(("/key", &minted.key))).await
+    change::finish_with_secret(change, StatusCode::CREATED, &answer, Some(("/key", &minted.key))).await
 }
 
 /// List keys, newest first
@@ -114,9 +116,9 @@ async fn list(
     auth: Auth<ManageWorkspace>,
     mut params: Params,
 ) -> Result<Json<Page<ApiKey>>, ApiError> {
-    let page = PageQuery::read(&mut params);
+    let page = params.page();
     params.finish()?;
-    let rows = db::api_keys::list(&app.db, auth.workspace, &page).await?;
+    let rows = store::api_keys::list(&app.db, auth.workspace, &page).await?;
     Ok(Json(Page::cut(rows, &page, |key| key.id)))
 }
 
@@ -128,26 +130,27 @@ async fn list(
 async fn revoke(
     State(app): State<App>,
     auth: Auth<ManageWorkspace>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id: ApiKeyId = id.parse().map_err(|_| NOT_FOUND)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
+    let mut change = change::begin(&app, &auth, &attempt, b"").await?;
     // Revocations of one workspace take turns, so that two admins can't revoke each other at one moment.
-    db::workspaces::lock(change.db(), auth.workspace).await?;
-    let before = db::api_keys::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    store::workspaces::lock(change.db(), auth.workspace).await?;
+    let before = store::api_keys::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     if before.revoked_at.is_some() {
-        return change.finish(StatusCode::OK, &before).await;
+        return change::finish(change, StatusCode::OK, &before).await;
     }
-    if before.role == Role::Admin && !db::api_keys::has_other_admin(change.db(), auth.workspace, id).await? {
-        return Err(ApiError::Conflict {
+    if before.role == Role::Admin && !store::api_keys::has_other_admin(change.db(), auth.workspace, id).await? {
+        return Err(Error::Conflict {
             code: "conflict",
             detail: "this is the last admin key; make another one first, or nobody could".to_owned(),
-        });
+        }
+        .into());
     }
-    let key = db::api_keys::revoke(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let key = store::api_keys::revoke(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     change.audit("api_key.revoke", id, Some(&before), Some(&key)).await?;
-    change.finish(StatusCode::OK, &key).await
+    change::finish(change, StatusCode::OK, &key).await
 }
 
-const NOT_FOUND: ApiError = ApiError::NotFound("API key");
+const NOT_FOUND: Error = Error::NotFound("API key");

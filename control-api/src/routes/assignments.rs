@@ -4,23 +4,24 @@ use axum::{Json, extract::State, http::StatusCode, response::Response};
 use shared::id::LinkId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{self, assignments::Assignment},
-    domain::{
-        self,
-        assignments::{Warned, Wish},
-    },
-    error::ApiError,
-    http::{
-        auth::{Assign, Auth, ReadPartners},
-        body::JsonBody,
-        fields::Fields,
-        mutation::{Attempt, Mutation},
-        page::{Page, PageQuery},
-        params::Params,
-        path::Path,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::{
+    assignments::{Warned, Wish},
+    input::Fields,
+};
+use model::{
+    access::{Assign, ReadPartners},
+    page::Page,
+};
+use store::assignments::Assignment;
+use web::{
+    auth::Auth,
+    body::JsonBody,
+    change::{self, Preconditions},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of assignments.
@@ -53,7 +54,7 @@ struct NewAssignment {
 async fn put(
     State(app): State<App>,
     auth: Auth<Assign>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
@@ -62,9 +63,9 @@ async fn put(
     fields.require(&["partner"]);
     let wish = Wish::read(&mut fields);
     fields.finish()?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
     let assigned = domain::assignments::put(&mut change, auth.key, &attempt, link, &wish).await?;
-    change.finish(StatusCode::OK, &assigned).await
+    change::finish(change, StatusCode::OK, &assigned).await
 }
 
 /// Take a link off its partner, from now on; repeated, it answers the same
@@ -78,13 +79,13 @@ async fn put(
 async fn end(
     State(app): State<App>,
     auth: Auth<Assign>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let link = parse(&id)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
+    let mut change = change::begin(&app, &auth, &attempt, b"").await?;
     let ended = domain::assignments::end(&mut change, auth.key, &attempt, link).await?;
-    change.finish(StatusCode::OK, &ended).await
+    change::finish(change, StatusCode::OK, &ended).await
 }
 
 /// List whom a link belonged to, newest first
@@ -102,13 +103,13 @@ async fn history(
     mut params: Params,
 ) -> Result<Json<Page<Assignment>>, ApiError> {
     let link = parse(&id)?;
-    let page = PageQuery::read(&mut params);
+    let page = params.page();
     params.finish()?;
-    db::links::get(&app.db, auth.workspace, link).await?.ok_or(ApiError::NotFound("link"))?;
-    let rows = db::assignments::list(&app.db, auth.workspace, link, &page).await?;
+    store::links::get(&app.db, auth.workspace, link).await?.ok_or(Error::NotFound("link"))?;
+    let rows = store::assignments::list(&app.db, auth.workspace, link, &page).await?;
     Ok(Json(Page::cut(rows, &page, |assignment| assignment.id)))
 }
 
-fn parse(id: &str) -> Result<LinkId, ApiError> {
-    id.parse().map_err(|_| ApiError::NotFound("link"))
+fn parse(id: &str) -> Result<LinkId, Error> {
+    id.parse().map_err(|_| Error::NotFound("link"))
 }

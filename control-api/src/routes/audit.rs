@@ -3,20 +3,10 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        audit::{Entry, Filter},
-    },
-    error::ApiError,
-    http::{
-        auth::{Auth, ReadAudit},
-        page::{Page, PageQuery},
-        params::Params,
-    },
-    time::At,
-};
+use crate::app::App;
+use model::{access::ReadAudit, page::Page, time::Timestamp};
+use store::audit::{Entry, Filter};
+use web::{auth::Auth, params::Params, problem::ApiError};
 
 /// Paths of the audit trail.
 pub fn router() -> OpenApiRouter<App> {
@@ -41,7 +31,7 @@ async fn list(
     auth: Auth<ReadAudit>,
     mut params: Params,
 ) -> Result<Json<Page<Entry>>, ApiError> {
-    let time = |text: &str| At::parse(text).map_err(str::to_owned);
+    let time = |text: &str| Timestamp::parse(text).map_err(str::to_owned);
     let filter = Filter {
         object: params.word("object"),
         object_type: params.text("object_type"),
@@ -50,8 +40,8 @@ async fn list(
         from: params.get("from", time),
         to: params.get("to", time),
     };
-    let page = PageQuery::read(&mut params);
+    let page = params.page();
     params.finish()?;
-    let rows = db::audit::list(&app.db, auth.workspace, &filter, &page).await?;
+    let rows = store::audit::list(&app.db, auth.workspace, &filter, &page).await?;
     Ok(Json(Page::cut(rows, &page, |entry| entry.id)))
 }

@@ -11,24 +11,27 @@ use serde_json::{Map, Value};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{links::NewLink, partners::NewPartner};
-use crate::{
-    app::App,
-    db::partners::Partner,
-    domain::{
-        assignments::Warned,
-        bulk::{Bulk, Outcome, Wanted},
-        links::{Links, Shown},
-        partners::Partners,
+use crate::app::App;
+use domain::Error;
+use domain::{
+    assignments::Warned,
+    bulk::{Bulk, Outcome, Wanted},
+    error::FieldFault,
+    input::{
+        Fields, fault,
+        rows::{self, Cell, Columns, Row},
     },
-    error::{ApiError, FieldFault},
-    http::{
-        auth::{Auth, Caller, ManagePartners, WriteLinks},
-        body::JsonBody,
-        fields::{Fields, fault},
-        mutation::{Attempt, Mutation},
-        params::Params,
-        table::{self, Cell, Columns, CsvBody, Row},
-    },
+    links::{Links, Shown},
+    partners::Partners,
+};
+use model::access::{Caller, ManagePartners, WriteLinks};
+use store::partners::Partner;
+use web::{
+    auth::Auth,
+    body::{CsvBody, JsonBody},
+    change::{self, Preconditions},
+    params::Params,
+    problem::ApiError,
 };
 
 /// The most objects of a JSON request.
@@ -134,7 +137,7 @@ struct ImportedObject {
 async fn partners(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     make_all::<Partners>(&app, &auth, &attempt, &body).await
@@ -149,7 +152,7 @@ async fn partners(
 async fn links(
     State(app): State<App>,
     auth: Auth<WriteLinks>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     make_all::<Links>(&app, &auth, &attempt, &body).await
@@ -158,7 +161,7 @@ async fn links(
 async fn make_all<B: Bulk>(
     app: &App,
     caller: &Caller,
-    attempt: &Attempt,
+    attempt: &Preconditions,
     body: &JsonBody,
 ) -> Result<Response, ApiError> {
     let mut values = vec![];
@@ -172,7 +175,7 @@ async fn make_all<B: Bulk>(
     fields.finish()?;
     let wanted = B::read(app, &values);
     B::allow(caller, &wanted)?;
-    let mut change = Mutation::begin(app, caller, attempt, &body.raw).await?;
+    let mut change = change::begin(app, caller, attempt, &body.raw).await?;
     let outcomes = B::make(&mut change, caller.key, wanted).await?;
     let created = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let answer = serde_json::json!({
@@ -180,7 +183,7 @@ async fn make_all<B: Bulk>(
         "rejected": outcomes.len() - created,
         "results": outcomes.into_iter().enumerate().map(result::<B>).collect::<Result<Vec<_>, _>>()?,
     });
-    change.finish(StatusCode::OK, &answer).await
+    change::finish(change, StatusCode::OK, &answer).await
 }
 
 fn result<B: Bulk>((index, outcome): (usize, Outcome<B::Made>)) -> Result<Map<String, Value>, ApiError> {
@@ -261,7 +264,7 @@ const LINK_COLUMNS: Columns = Columns {
 async fn import_partners(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     params: Params,
     file: CsvBody,
 ) -> Result<Response, ApiError> {
@@ -281,7 +284,7 @@ async fn import_partners(
 async fn import_links(
     State(app): State<App>,
     auth: Auth<WriteLinks>,
-    attempt: Attempt,
+    attempt: Preconditions,
     params: Params,
     file: CsvBody,
 ) -> Result<Response, ApiError> {
@@ -295,21 +298,21 @@ fn flag(text: &str) -> Result<bool, String> {
 async fn import<B: Bulk>(
     app: &App,
     caller: &Caller,
-    attempt: &Attempt,
+    attempt: &Preconditions,
     mut params: Params,
     (file, columns): (&CsvBody, &Columns),
 ) -> Result<Response, ApiError> {
     let dry_run = params.get("dry_run", flag).unwrap_or(false);
     let partial = params.get("partial", flag).unwrap_or(false);
     params.finish()?;
-    let table::Table { mut rows, faults } = table::read(&file.0, columns)?;
+    let rows::Table { mut rows, faults } = rows::read(&file.0, columns)?;
     let objects: Vec<Value> = rows.iter_mut().map(|row| row.object.take()).collect();
     let wanted: Vec<Wanted<B::Draft>> =
         B::read(app, &objects).into_iter().zip(&mut rows).map(with_row_faults).collect();
     B::allow(caller, &wanted)?;
 
     // A dry run does all that the real one does and leaves it uncommitted, so it finds the same faults.
-    let mut change = Mutation::begin(app, caller, attempt, &file.0).await?;
+    let mut change = change::begin(app, caller, attempt, &file.0).await?;
     let outcomes = B::make(&mut change, caller.key, wanted).await?;
     let header_is_bad = !faults.is_empty();
     let mut answer =
@@ -332,10 +335,10 @@ async fn import<B: Bulk>(
         return Ok(Json(answer).into_response());
     }
     if header_is_bad || answer.rejected > 0 && !partial {
-        return Err(ApiError::Validation(answer.errors));
+        return Err(Error::Validation(answer.errors).into());
     }
     answer.created = answer.valid;
-    change.finish(StatusCode::OK, &answer).await
+    change::finish(change, StatusCode::OK, &answer).await
 }
 
 fn with_row_faults<D>((mut wanted, row): (Wanted<D>, &mut Row)) -> Wanted<D> {

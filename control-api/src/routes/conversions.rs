@@ -9,27 +9,20 @@ use shared::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        conversions::{Filter, ReviewStatus, Row},
-        events::{EventType, Status},
-    },
-    domain::{
-        self,
-        csv::conversions::short_url,
-        reports::{Asked, Bound, Place},
-    },
-    error::ApiError,
-    http::{
-        auth::{Auth, ReadConversions},
-        page::{Page, PageQuery},
-        params::Params,
-        path::Path,
-    },
-    time::At,
+use crate::app::App;
+use domain::Error;
+use domain::{
+    csv::conversions::short_url,
+    reports::{Asked, Bound, Place},
 };
+use model::{
+    access::ReadConversions,
+    conversion::{EventType, Status},
+    page::{Page, PageQuery},
+    time::Timestamp,
+};
+use store::conversions::{Filter, ReviewStatus, Row};
+use web::{auth::Auth, params::Params, path::Path, problem::ApiError};
 
 /// Paths of conversions.
 pub fn router() -> OpenApiRouter<App> {
@@ -66,9 +59,9 @@ pub struct Conversion {
     reversed_minor: Option<i64>,
     quantity: Option<i32>,
     #[schema(value_type = String, format = DateTime)]
-    occurred_at: At,
+    occurred_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
-    received_at: At,
+    received_at: Timestamp,
     #[schema(value_type = Object)]
     metadata: Value,
     attribution: Attribution,
@@ -97,7 +90,7 @@ struct Attribution {
     #[schema(value_type = Option<String>)]
     click_id: Option<ClickId>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    clicked_at: Option<At>,
+    clicked_at: Option<Timestamp>,
     /// Days that a click counted for.
     window_days: Option<i32>,
 }
@@ -158,7 +151,7 @@ struct Reward {
     /// Of both sums below.
     currency: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    hold_until: Option<At>,
+    hold_until: Option<Timestamp>,
     /// Of leads and sales.
     estimated_commission_minor: Option<i64>,
     /// Of follow-ons: what is taken back, 0 or more.
@@ -204,7 +197,7 @@ impl From<Row> for Conversion {
             program,
             link,
             click_id: row.click_id,
-            clicked_at: row.click_id.map(|click| At::from_millis(click.time())),
+            clicked_at: row.click_id.map(|click| Timestamp::from_millis(click.time())),
             window_days: row.window_days,
         };
         Self {
@@ -278,13 +271,13 @@ async fn list(
         order: params.get("order_id", named),
         customer: params.get("customer_id", named),
     };
-    let page: PageQuery<Kind> = PageQuery::read(&mut params);
+    let page: PageQuery<Kind> = params.page();
     params.finish()?;
     let scope = asked.resolve(&app, auth.workspace, Place::Query).await?;
     if let Some(source) = filter.source {
-        db::sources::get(&app.db, auth.workspace, source).await?.ok_or(ApiError::NotFound("source"))?;
+        store::sources::get(&app.db, auth.workspace, source).await?.ok_or(Error::NotFound("source"))?;
     }
-    let rows = db::conversions::list(&app.db, &scope, &filter, &page).await?;
+    let rows = store::conversions::list(&app.db, &scope, &filter, &page).await?;
     Ok(Json(Page::cut(rows.into_iter().map(Conversion::from).collect(), &page, |conversion| conversion.id)))
 }
 
@@ -314,8 +307,8 @@ async fn read(
     auth: Auth<ReadConversions>,
     Path(id): Path<String>,
 ) -> Result<Json<Conversion>, ApiError> {
-    const NOT_FOUND: ApiError = ApiError::NotFound("conversion");
+    const NOT_FOUND: Error = Error::NotFound("conversion");
     let id: ConversionId = id.parse().map_err(|_| NOT_FOUND)?;
-    let row = db::conversions::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let row = store::conversions::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     Ok(Json(row.into()))
 }

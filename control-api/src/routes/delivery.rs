@@ -7,17 +7,13 @@ use serde::Serialize;
 use shared::Millis;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        delivery::{Hour, hour_of},
-        sweep::Counts,
-    },
-    error::ApiError,
-    http::{auth::Operator, params::Params},
-    time::At,
+use crate::app::App;
+use model::time::Timestamp;
+use store::{
+    delivery::{Hour, hour_of},
+    reconciler::Counts,
 };
+use web::{auth::Operator, params::Params, problem::ApiError};
 
 /// The longest range, in hours: a month.
 const MOST_HOURS: i64 = 31 * 24;
@@ -54,7 +50,7 @@ struct Clicks {
 struct HourOfClicks {
     /// Its first moment.
     #[schema(value_type = String, format = DateTime, example = "2026-03-01T09:00:00.000Z")]
-    hour: At,
+    hour: Timestamp,
     #[serde(flatten)]
     clicks: Clicks,
 }
@@ -64,19 +60,19 @@ struct HourOfClicks {
 struct HourRange {
     /// First moment.
     #[schema(value_type = String, format = DateTime, example = "2026-03-01T00:00:00.000Z")]
-    from: At,
+    from: Timestamp,
     /// First moment after it.
     #[schema(value_type = String, format = DateTime, example = "2026-03-02T00:00:00.000Z")]
-    to: At,
+    to: Timestamp,
 }
 
 /// The last round that compared the edge's store with the records as they must be.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Sweep {
     #[schema(value_type = String, format = DateTime, example = "2026-03-01T09:00:00.000Z")]
-    started_at: At,
+    started_at: Timestamp,
     #[schema(value_type = String, format = DateTime, example = "2026-03-01T09:00:31.000Z")]
-    finished_at: At,
+    finished_at: Timestamp,
     /// What it found. All but `compared` was published again.
     #[serde(flatten)]
     counts: Counts,
@@ -90,7 +86,7 @@ struct Records {
     queued: i64,
     /// Since when the oldest of them waits.
     #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
-    oldest_queued_at: Option<At>,
+    oldest_queued_at: Option<Timestamp>,
     /// `null` before the first round has ended.
     last_sweep: Option<Sweep>,
 }
@@ -116,10 +112,10 @@ struct Delivery {
     (status = 200, description = "The counts", body = Delivery),
 ))]
 async fn read(State(app): State<App>, _: Operator, mut params: Params) -> Result<Json<Delivery>, ApiError> {
-    let time = |text: &str| At::parse(text).map_err(str::to_owned);
-    let to = params.get("to", time).map_or_else(|| app.ambient.now().plus(1), At::millis);
+    let time = |text: &str| Timestamp::parse(text).map_err(str::to_owned);
+    let to = params.get("to", time).map_or_else(|| app.clock.now().plus(1), Timestamp::millis);
     let to = hour_of(to.plus(Millis::HOUR - 1));
-    let from = params.get("from", time).map_or_else(|| to.millis().plus(-Millis::DAY), At::millis);
+    let from = params.get("from", time).map_or_else(|| to.millis().plus(-Millis::DAY), Timestamp::millis);
     let from = hour_of(from);
     if from >= to {
         params.fault("from", "range", "must be before `to`");
@@ -129,7 +125,7 @@ async fn read(State(app): State<App>, _: Operator, mut params: Params) -> Result
     params.finish()?;
 
     let hours: Vec<HourOfClicks> =
-        db::delivery::hours(&app.reads, from, to).await?.into_iter().map(HourOfClicks::from).collect();
+        store::delivery::hours(&app.reads, from, to).await?.into_iter().map(HourOfClicks::from).collect();
     let mut totals = Clicks::default();
     for HourOfClicks { clicks, .. } in &hours {
         totals.minted += clicks.minted;
@@ -140,8 +136,8 @@ async fn read(State(app): State<App>, _: Operator, mut params: Params) -> Result
             *totals.rejected.entry(reason.clone()).or_default() += count;
         }
     }
-    let (queued, oldest_queued_at) = db::outbox::backlog(&app.reads).await?;
-    let last_sweep = db::sweep::last(&app.reads).await?.map(|last| Sweep {
+    let (queued, oldest_queued_at) = store::outbox::backlog(&app.reads).await?;
+    let last_sweep = store::reconciler::last(&app.reads).await?.map(|last| Sweep {
         started_at: last.started_at,
         finished_at: last.finished_at,
         counts: last.counts,

@@ -4,23 +4,28 @@ use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        domains::{Domain, DomainRef, DomainStatus, hostname},
-        outbox::{self, Many},
-    },
-    error::{ApiError, OnConstraint as _},
-    http::{
-        auth::{Auth, ManageDomains, ReadLinks},
-        body::JsonBody,
-        fields::{Fields, Parsed, fault, line, web_url, word},
-        mutation::{Attempt, Mutation, versioned},
-        page::{Page, SortedQuery},
-        params::Params,
-        path::Path,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::{
+    error::OnConstraint as _,
+    input::{Fields, Parsed, fault, line, web_url, word},
+};
+use model::{
+    access::{ManageDomains, ReadLinks},
+    page::Page,
+    reference::DomainRef,
+};
+use store::{
+    domains::{Domain, DomainStatus},
+    outbox::{self, Many},
+};
+use web::{
+    auth::Auth,
+    body::JsonBody,
+    change::{self, Preconditions, versioned},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of domains.
@@ -50,7 +55,7 @@ fn read_fields(fields: &mut Fields<'_>, domain: &mut Domain) {
 }
 
 fn read_hostname(value: &Value) -> Parsed<String> {
-    match hostname(&line(253)(value)?) {
+    match model::reference::hostname(&line(253)(value)?) {
         Ok(name) => Ok(name.to_string()),
         Err(detail) => fault("format", detail),
     }
@@ -64,12 +69,12 @@ fn read_hostname(value: &Value) -> Parsed<String> {
 async fn create(
     State(app): State<App>,
     auth: Auth<ManageDomains>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let now = app.ambient.at();
+    let now = app.clock.at();
     let mut domain = Domain {
-        id: app.ambient.id(),
+        id: app.clock.id(),
         hostname: String::new(),
         status: DomainStatus::Active,
         root_redirect_url: None,
@@ -84,13 +89,14 @@ async fn create(
     read_fields(&mut fields, &mut domain);
     fields.finish()?;
 
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    db::domains::insert(change.db(), auth.workspace, &domain).await.on_constraint("domains_hostname_unique", || {
-        ApiError::Conflict { code: "conflict", detail: format!("the hostname {} is taken", domain.hostname) }
-    })?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    store::domains::insert(change.db(), auth.workspace, &domain).await.on_constraint(
+        "domains_hostname_unique",
+        || Error::Conflict { code: "conflict", detail: format!("the hostname {} is taken", domain.hostname) },
+    )?;
     outbox::touch_domain(change.db(), auth.workspace, domain.id).await?;
     change.audit("domain.create", domain.id, None::<&()>, Some(&domain)).await?;
-    change.finish(StatusCode::CREATED, &domain).await
+    change::finish(change, StatusCode::CREATED, &domain).await
 }
 
 /// List domains, newest first; archived ones only on request
@@ -113,10 +119,10 @@ async fn list(
         _ => text.parse::<DomainStatus>().map(Some).map_err(|detail| format!("{detail}, all")),
     });
     let q = params.text("q");
-    let page = SortedQuery::read(&mut params, "hostname");
+    let page = params.sorted("hostname");
     params.finish()?;
     let status = status.unwrap_or(Some(DomainStatus::Active));
-    let rows = db::domains::list(&app.db, auth.workspace, status, q.as_deref(), &page).await?;
+    let rows = store::domains::list(&app.db, auth.workspace, status, q.as_deref(), &page).await?;
     Ok(Json(Page::cut_sorted(rows, &page, |domain| (domain.id, domain.hostname.as_str()))))
 }
 
@@ -131,7 +137,7 @@ async fn read(
     auth: Auth<ReadLinks>,
     Path(reference): Path<String>,
 ) -> Result<Response, ApiError> {
-    let domain = db::domains::find(&app.db, auth.workspace, &parse(&reference)?).await?.ok_or(NOT_FOUND)?;
+    let domain = store::domains::find(&app.db, auth.workspace, &parse(&reference)?).await?.ok_or(NOT_FOUND)?;
     Ok(versioned(domain.version, Json(domain)))
 }
 
@@ -145,31 +151,31 @@ async fn read(
 async fn change(
     State(app): State<App>,
     auth: Auth<ManageDomains>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(reference): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let reference = parse(&reference)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let before = db::domains::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = store::domains::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
     let mut domain = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.immutable(&["hostname"]);
     read_fields(&mut fields, &mut domain);
     fields.finish()?;
     attempt.check_version(before.version)?;
-    db::domains::update(change.db(), auth.workspace, &mut domain, app.ambient.at()).await?;
+    store::domains::update(change.db(), auth.workspace, &mut domain, app.clock.at()).await?;
     outbox::touch_domain(change.db(), auth.workspace, domain.id).await?;
     if before.status != domain.status {
         outbox::touch_many(change.db(), auth.workspace, Many::OfDomain(domain.id)).await?;
     }
     change.audit("domain.update", domain.id, Some(&before), Some(&domain)).await?;
-    change.finish(StatusCode::OK, &domain).await
+    change::finish(change, StatusCode::OK, &domain).await
 }
 
-const NOT_FOUND: ApiError = ApiError::NotFound("domain");
+const NOT_FOUND: Error = Error::NotFound("domain");
 
 /// A path that names no domain in any form is a domain that doesn't exist.
-fn parse(reference: &str) -> Result<DomainRef, ApiError> {
+fn parse(reference: &str) -> Result<DomainRef, Error> {
     reference.parse().map_err(|_| NOT_FOUND)
 }

@@ -14,16 +14,10 @@ use shared::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db,
-    domain::{
-        self,
-        events::{EventResult, Outcome, Sent},
-    },
-    error::ApiError,
-    http::{body, limits::Visitor, path::Path},
-};
+use crate::app::App;
+use domain::Error;
+use domain::events::{EventResult, Outcome, Sent};
+use web::{body, limits::Visitor, path::Path, problem::ApiError};
 
 /// Path of events.
 pub fn router() -> OpenApiRouter<App> {
@@ -140,14 +134,14 @@ async fn ingest(
     };
     let secrets = known.as_ref().map(|(_, found)| found.secrets.as_slice()).unwrap_or_default();
     let refused = |refusal| app.limits.refuse(&visitor, ApiError::Signature(refusal));
-    webhook::verify(secrets, signed, &raw, app.ambient.now()).map_err(refused)?;
+    webhook::verify(secrets, signed, &raw, app.clock.now()).map_err(refused)?;
     let Some((source, found)) = known else { return Err(refused(Refusal::Invalid)) };
     app.limits.admit_source(&visitor, source)?;
     if !body::is_json(&headers) {
         return Err(ApiError::UnsupportedMediaType);
     }
     if !found.noted
-        && let Err(error) = db::sources::note_use(&app.db, found.workspace, source).await
+        && let Err(error) = store::sources::note_use(&app.db, found.workspace, source).await
     {
         tracing::warn!(%error, "noting the use of a source");
     }
@@ -157,12 +151,12 @@ async fn ingest(
         _ => Some(
             app.event_batches
                 .try_acquire()
-                .map_err(|_| ApiError::Unavailable("as many batches of events are under way as may be".to_owned()))?,
+                .map_err(|_| Error::Unavailable("as many batches of events are under way as may be".to_owned()))?,
         ),
     };
-    match Sent::read(body::parse_any(&raw)?)? {
+    match Sent::read(domain::input::json::parse_any(&raw)?)? {
         Sent::One(event) => match domain::events::ingest_one(&app, found.workspace, source, event).await? {
-            Outcome::Rejected { event_id, error } => Ok(error.answer(event_id)),
+            Outcome::Rejected { event_id, error } => Ok(ApiError::from(error).answer(event_id)),
             outcome => Ok(Json(EventResults::One(outcome.into())).into_response()),
         },
         Sent::Batch(events) => {

@@ -4,19 +4,14 @@ use axum::{Json, extract::State};
 use shared::id::{ConversionId, LinkId};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db,
-    domain::explain::{
-        conversion::{self, Explanation},
-        link::{self, AttributionCheck, Sight},
-    },
-    error::ApiError,
-    http::{
-        auth::{Auth, Permission as _, ReadConversions, ReadPartners, ReadTraffic},
-        path::Path,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::explain::{
+    conversion::{self, Explanation},
+    link::{self, AttributionCheck, Sight},
 };
+use model::access::{Permission as _, ReadConversions, ReadPartners, ReadTraffic};
+use web::{auth::Auth, path::Path, problem::ApiError};
 
 /// Paths of explanations.
 pub fn router() -> OpenApiRouter<App> {
@@ -34,10 +29,10 @@ async fn explain(
     auth: Auth<ReadConversions>,
     Path(id): Path<String>,
 ) -> Result<Json<Explanation>, ApiError> {
-    const NOT_FOUND: ApiError = ApiError::NotFound("conversion");
+    const NOT_FOUND: Error = Error::NotFound("conversion");
     let id: ConversionId = id.parse().map_err(|_| NOT_FOUND)?;
-    let mut snapshot = db::reports::snapshot(&app.reads).await?;
-    let facts = db::explain::conversion(&mut snapshot, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let mut snapshot = store::reports::snapshot(&app.reads).await?;
+    let facts = store::explain::conversion(&mut snapshot, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     Ok(Json(conversion::explain(&facts)))
 }
 
@@ -54,11 +49,11 @@ async fn attribution_check(
     auth: Auth<ReadPartners>,
     Path(id): Path<String>,
 ) -> Result<Json<AttributionCheck>, ApiError> {
-    const NOT_FOUND: ApiError = ApiError::NotFound("link");
+    const NOT_FOUND: Error = Error::NotFound("link");
     let id: LinkId = id.parse().map_err(|_| NOT_FOUND)?;
-    let now = app.ambient.now();
-    let mut snapshot = db::reports::snapshot(&app.reads).await?;
-    let facts = db::explain::link(&mut snapshot, auth.workspace, id, now).await?.ok_or(NOT_FOUND)?;
+    let now = app.clock.now();
+    let mut snapshot = store::reports::snapshot(&app.reads).await?;
+    let facts = store::explain::link(&mut snapshot, auth.workspace, id, now).await?.ok_or(NOT_FOUND)?;
     let sight = Sight {
         traffic: ReadTraffic::RULE.check(&auth).is_ok(),
         conversions: ReadConversions::RULE.check(&auth).is_ok(),

@@ -1,4 +1,4 @@
-//! `/v1/exports`: asked for here, written by [`crate::work::exports`], downloaded here.
+//! `/v1/exports`: asked for here, written by [`crate::jobs::exports`], downloaded here.
 
 use axum::{
     Json,
@@ -12,25 +12,21 @@ use serde_json::Value;
 use shared::id::ExportId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        events::EventType,
-        exports::{Export, ExportKind, ExportStatus},
-    },
-    domain::reports::{Asked, Bound, MAX_DAYS, Place},
-    error::ApiError,
-    http::{
-        auth::{self, Auth},
-        body::JsonBody,
-        fields::{Fault, Fields, Parsed, fault, form, word},
-        mutation::{Attempt, Mutation},
-        page::{Page, PageQuery},
-        params::Params,
-        path::Path,
-    },
-    work,
+use crate::{app::App, jobs};
+use domain::Error;
+use domain::{
+    input::{Fault, Fields, Parsed, fault, form, word},
+    reports::{Asked, Bound, MAX_DAYS, Place},
+};
+use model::{conversion::EventType, page::Page};
+use store::exports::{Export, ExportKind, ExportStatus};
+use web::{
+    auth::Auth,
+    body::JsonBody,
+    change::{self, Preconditions},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of exports.
@@ -72,8 +68,8 @@ struct NewExport {
 ))]
 async fn create(
     State(app): State<App>,
-    auth: Auth<auth::Export>,
-    attempt: Attempt,
+    auth: Auth<model::access::Export>,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::of(&body.value)?;
@@ -95,17 +91,17 @@ async fn create(
     let scope = asked.resolve_within(&app, auth.workspace, Place::Body, Some(MAX_DAYS), read).await?;
 
     if kind == ExportKind::Traffic
-        && let Some(before) = db::reports::clicks_pruned_before(&app.db, auth.workspace).await?
+        && let Some(before) = store::reports::clicks_pruned_before(&app.db, auth.workspace).await?
         && scope.from < before
     {
-        return Err(ApiError::field("/from", "clicks_removed", work::exports::clicks_removed(before)));
+        return Err(ApiError::field("/from", "clicks_removed", jobs::exports::clicks_removed(before)));
     }
 
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let id = app.ambient.id();
-    let export = db::exports::insert(change.db(), &scope, id, kind, types.unwrap_or_default(), auth.key).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let id = app.clock.id();
+    let export = store::exports::insert(change.db(), &scope, id, kind, types.unwrap_or_default(), auth.key).await?;
     change.audit("export.create", export.id, None::<&()>, Some(&export)).await?;
-    change.finish(StatusCode::ACCEPTED, &export).await
+    change::finish(change, StatusCode::ACCEPTED, &export).await
 }
 
 /// At least one type, each once.
@@ -137,13 +133,13 @@ fn types(value: &Value) -> Parsed<Vec<EventType>> {
 ))]
 async fn list(
     State(app): State<App>,
-    auth: Auth<auth::Export>,
+    auth: Auth<model::access::Export>,
     mut params: Params,
 ) -> Result<Json<Page<Export>>, ApiError> {
     let (kind, status) = (params.word("kind"), params.word("status"));
-    let page = PageQuery::read(&mut params);
+    let page = params.page();
     params.finish()?;
-    let rows = db::exports::list(&app.db, auth.workspace, kind, status, &page).await?;
+    let rows = store::exports::list(&app.db, auth.workspace, kind, status, &page).await?;
     Ok(Json(Page::cut(rows, &page, |export| export.id)))
 }
 
@@ -155,11 +151,11 @@ async fn list(
 ))]
 async fn read(
     State(app): State<App>,
-    auth: Auth<auth::Export>,
+    auth: Auth<model::access::Export>,
     Path(id): Path<String>,
 ) -> Result<Json<Export>, ApiError> {
     let id = parse(&id)?;
-    Ok(Json(db::exports::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?))
+    Ok(Json(store::exports::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?))
 }
 
 /// Cancel an export that is not completed yet; a second time changes nothing
@@ -173,28 +169,29 @@ async fn read(
 ))]
 async fn cancel(
     State(app): State<App>,
-    auth: Auth<auth::Export>,
-    attempt: Attempt,
+    auth: Auth<model::access::Export>,
+    attempt: Preconditions,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = parse(&id)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
-    let before = db::exports::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, b"").await?;
+    let before = store::exports::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     let after = match before.status {
         ExportStatus::Cancelled => before,
         ExportStatus::Queued | ExportStatus::Running => {
-            let after = db::exports::cancel(change.db(), auth.workspace, id).await?;
+            let after = store::exports::cancel(change.db(), auth.workspace, id).await?;
             change.audit("export.cancel", id, Some(&before), Some(&after)).await?;
             after
         }
         status @ (ExportStatus::Completed | ExportStatus::Failed | ExportStatus::Expired) => {
-            return Err(ApiError::Conflict {
+            return Err(Error::Conflict {
                 code: "conflict",
                 detail: format!("the export is {status}; there is nothing to cancel"),
-            });
+            }
+            .into());
         }
     };
-    change.finish(StatusCode::OK, &after).await
+    change::finish(change, StatusCode::OK, &after).await
 }
 
 /// Download an export's file
@@ -205,25 +202,29 @@ async fn cancel(
     (status = 404, description = "`not_found`: no such export, or its file has expired"),
     (status = 409, description = "`export_not_ready`: queued or running; `conflict`: failed or cancelled"),
 ))]
-async fn file(State(app): State<App>, auth: Auth<auth::Export>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn file(
+    State(app): State<App>,
+    auth: Auth<model::access::Export>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
     let id = parse(&id)?;
-    let export = db::exports::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let export = store::exports::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     match export.status {
         ExportStatus::Completed => {}
-        ExportStatus::Expired => return Err(GONE),
+        ExportStatus::Expired => return Err(GONE.into()),
         status @ (ExportStatus::Queued | ExportStatus::Running) => {
             let detail = format!("the export is {status}; ask again when it is completed");
-            return Err(ApiError::Conflict { code: "export_not_ready", detail });
+            return Err(Error::Conflict { code: "export_not_ready", detail }.into());
         }
         status @ (ExportStatus::Failed | ExportStatus::Cancelled) => {
             let detail = format!("the export is {status} and has no file; ask for another");
-            return Err(ApiError::Conflict { code: "conflict", detail });
+            return Err(Error::Conflict { code: "conflict", detail }.into());
         }
     }
-    let path = work::exports::path(&app, auth.workspace, id, export.attempts);
+    let path = jobs::exports::path(&app, auth.workspace, id, export.attempts);
     let stored = app.exports.0.get(&path).await.map_err(|error| match error {
         object_store::Error::NotFound { .. } => GONE,
-        other => ApiError::Unavailable(other.to_string()),
+        other => Error::Unavailable(other.to_string()),
     })?;
 
     let name = format!("{}_{}_{}_{id}.csv", export.kind, day(export.from), day(export.to));
@@ -243,13 +244,13 @@ async fn file(State(app): State<App>, auth: Auth<auth::Export>, Path(id): Path<S
     Ok(response)
 }
 
-fn day(at: crate::time::At) -> String {
+fn day(at: model::time::Timestamp) -> String {
     at.0.format("%Y-%m-%d").to_string()
 }
 
-const NOT_FOUND: ApiError = ApiError::NotFound("export");
-const GONE: ApiError = ApiError::NotFound("file of the expired export");
+const NOT_FOUND: Error = Error::NotFound("export");
+const GONE: Error = Error::NotFound("file of the expired export");
 
-fn parse(id: &str) -> Result<ExportId, ApiError> {
+fn parse(id: &str) -> Result<ExportId, Error> {
     id.parse().map_err(|_| NOT_FOUND)
 }

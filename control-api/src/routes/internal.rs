@@ -9,14 +9,12 @@ use axum::{
 use shared::{click::BatchReceipt, query, record::Fill};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{
-    app::App,
-    domain,
-    error::ApiError,
-    http::{
-        body,
-        internal::{FromEdge, MAX_INTERNAL},
-    },
+use crate::app::App;
+use domain::Error;
+use web::{
+    body,
+    internal::{FromEdge, MAX_INTERNAL},
+    problem::ApiError,
 };
 
 /// Paths of the internal door.
@@ -31,10 +29,10 @@ pub fn router() -> OpenApiRouter<App> {
 async fn clicks(State(app): State<App>, request: Request) -> Result<Json<BatchReceipt>, ApiError> {
     let Ok(_turn) = app.batches.try_acquire() else {
         body::discard(request, MAX_INTERNAL).await;
-        return Err(ApiError::Unavailable("as many batches of clicks are under way as may be".to_owned()));
+        return Err(Error::Unavailable("as many batches of clicks are under way as may be".to_owned()).into());
     };
     let FromEdge(raw) = FromEdge::from_request(request, &app).await?;
-    domain::clicks::ingest(&app, &raw).await.map(Json)
+    domain::clicks::ingest(&app, &raw).await.map(Json).map_err(ApiError::from)
 }
 
 /// The records of a host and slug, straight from the store: what the worker asks where its own store misses.
@@ -51,5 +49,5 @@ async fn fill(State(app): State<App>, uri: Uri, _: FromEdge) -> Result<Json<Fill
     if host.contains('\0') || slug.contains('\0') {
         return Ok(Json(Fill { domain: None, link: None }));
     }
-    domain::records::fill(&app, &host, &slug).await.map(Json)
+    domain::records::fill(&app, &host, &slug).await.map(Json).map_err(ApiError::from)
 }

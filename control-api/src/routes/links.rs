@@ -9,27 +9,30 @@ use axum::{
 use shared::id::LinkId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{self, domains::DomainRef, links::Variant, programs::Status},
-    domain::{
-        self,
-        assignments::Warned,
-        bulk::{Bulk as _, Wanted, only},
-        links::{Links, Shown},
-        qr,
-    },
-    error::ApiError,
-    http::{
-        auth::{Auth, ReadLinks, WriteLinks},
-        body::JsonBody,
-        fields::Fields,
-        mutation::{Attempt, Mutation, versioned},
-        page::{Page, SortedQuery},
-        params::Params,
-        path::Path,
-        reference::Reference,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::{
+    assignments::Warned,
+    bulk::{Bulk as _, Wanted, only},
+    input::Fields,
+    links::{Links, Shown},
+    qr,
+};
+use model::reference::DomainRef;
+use model::{
+    access::{ReadLinks, WriteLinks},
+    page::Page,
+    reference::Reference,
+    status::Status,
+};
+use store::links::Variant;
+use web::{
+    auth::Auth,
+    body::JsonBody,
+    change::{self, Preconditions, versioned},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of links.
@@ -106,15 +109,15 @@ struct LinkSettings {
 async fn create(
     State(app): State<App>,
     auth: Auth<WriteLinks>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let wanted = Links::read(&app, std::slice::from_ref(&body.value));
     Links::allow(&auth, &wanted)?;
     let wanted = wanted.into_iter().map(Wanted::sound).collect::<Result<_, _>>()?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
     let made = only(Links::make(&mut change, auth.key, wanted).await?)?;
-    change.finish(StatusCode::CREATED, &made).await
+    change::finish(change, StatusCode::CREATED, &made).await
 }
 
 /// List links, newest first; archived ones only on request
@@ -140,27 +143,27 @@ async fn list(
     let partner: Option<Reference<_>> = params.word("partner");
     let program: Option<Reference<_>> = params.word("program");
     let on: Option<DomainRef> = params.word("domain");
-    let mut filter = db::links::Filter {
+    let mut filter = store::links::Filter {
         statuses: params.statuses(&[Status::Active, Status::Paused]),
         tag: params.text("tag"),
         q: params.text("q"),
-        ..db::links::Filter::default()
+        ..store::links::Filter::default()
     };
-    let page = SortedQuery::read(&mut params, "slug");
+    let page = params.sorted("slug");
     params.finish()?;
     if let Some(partner) = partner {
-        let found = db::partners::find(&app.db, auth.workspace, &partner).await?;
-        filter.partner = Some(found.ok_or(ApiError::NotFound("partner"))?);
+        let found = store::partners::find(&app.db, auth.workspace, &partner).await?;
+        filter.partner = Some(found.ok_or(Error::NotFound("partner"))?);
     }
     if let Some(program) = program {
-        let found = db::programs::find(&app.db, auth.workspace, &program).await?;
-        filter.program = Some(found.ok_or(ApiError::NotFound("program"))?);
+        let found = store::programs::find(&app.db, auth.workspace, &program).await?;
+        filter.program = Some(found.ok_or(Error::NotFound("program"))?);
     }
     if let Some(on) = on {
-        let found = db::domains::find(&app.db, auth.workspace, &on).await?;
-        filter.domain = Some(found.ok_or(ApiError::NotFound("domain"))?.id);
+        let found = store::domains::find(&app.db, auth.workspace, &on).await?;
+        filter.domain = Some(found.ok_or(Error::NotFound("domain"))?.id);
     }
-    let rows = db::links::list(&app.db, auth.workspace, &filter, &page).await?;
+    let rows = store::links::list(&app.db, auth.workspace, &filter, &page).await?;
     let rows = rows.into_iter().map(Shown::from).collect();
     Ok(Json(Page::cut_sorted(rows, &page, |shown: &Shown| (shown.link.id, shown.link.slug.as_str()))))
 }
@@ -172,7 +175,7 @@ async fn list(
     (status = 200, description = "The link", body = Shown),
 ))]
 async fn read(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
+    let link = store::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
     Ok(versioned(link.version, Json(Shown::from(link))))
 }
 
@@ -186,13 +189,13 @@ async fn read(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<Stri
 async fn change(
     State(app): State<App>,
     auth: Auth<WriteLinks>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let id = parse(&id)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let before = db::links::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = store::links::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     let mut link = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.immutable(&["domain", "slug"]);
@@ -200,7 +203,7 @@ async fn change(
     fields.finish()?;
     attempt.check_version(before.version)?;
     domain::links::update(&mut change, &before, &mut link).await?;
-    change.finish(StatusCode::OK, &Shown::from(link)).await
+    change::finish(change, StatusCode::OK, &Shown::from(link)).await
 }
 
 /// A link's QR code as SVG; its clicks count as QR scans
@@ -210,7 +213,7 @@ async fn change(
     (status = 200, description = "The code", body = String, content_type = "image/svg+xml"),
 ))]
 async fn qr_svg(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
+    let link = store::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
     Ok(image("image/svg+xml", qr::svg(&domain::links::short_url(&link))?))
 }
 
@@ -221,7 +224,7 @@ async fn qr_svg(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<St
     (status = 200, description = "The code", body = Vec<u8>, content_type = "image/png"),
 ))]
 async fn qr_png(State(app): State<App>, auth: Auth<ReadLinks>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let link = db::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
+    let link = store::links::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
     Ok(image("image/png", qr::png(&domain::links::short_url(&link))?))
 }
 
@@ -230,8 +233,8 @@ fn image(kind: &'static str, body: impl IntoResponse) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=86400")], body).into_response()
 }
 
-const NOT_FOUND: ApiError = ApiError::NotFound("link");
+const NOT_FOUND: Error = Error::NotFound("link");
 
-fn parse(id: &str) -> Result<LinkId, ApiError> {
+fn parse(id: &str) -> Result<LinkId, Error> {
     id.parse().map_err(|_| NOT_FOUND)
 }

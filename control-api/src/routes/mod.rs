@@ -18,7 +18,7 @@ pub mod links;
 pub mod partners;
 pub mod programs;
 pub mod reports;
-pub mod source_test;
+pub mod signature_check;
 pub mod sources;
 pub mod system;
 pub mod workspaces;

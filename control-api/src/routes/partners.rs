@@ -4,30 +4,30 @@ use axum::{Json, extract::State, http::StatusCode, response::Response};
 use shared::id::Partner as Kind;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        partner_notes::Note,
-        partners::{Invite, Partner},
-        programs::Status,
-    },
-    domain::{
-        self,
-        bulk::{Bulk as _, only},
-        partners::Partners,
-    },
-    error::ApiError,
-    http::{
-        auth::{Auth, ManagePartners, ReadPartners},
-        body::JsonBody,
-        fields::{Fields, text},
-        mutation::{Attempt, Mutation, versioned},
-        page::{Page, PageQuery, SortedQuery},
-        params::Params,
-        path::Path,
-        reference::Reference,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::{
+    bulk::{Bulk as _, only},
+    input::{Fields, text},
+    partners::Partners,
+};
+use model::{
+    access::{ManagePartners, ReadPartners},
+    page::Page,
+    reference::Reference,
+    status::Status,
+};
+use store::{
+    partner_notes::Note,
+    partners::{Invite, Partner},
+};
+use web::{
+    auth::Auth,
+    body::JsonBody,
+    change::{self, Preconditions, versioned},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of partners.
@@ -75,13 +75,13 @@ pub(super) struct NewPartner {
 async fn create(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let wanted = Partners::read(&app, std::slice::from_ref(&body.value)).swap_remove(0).sound()?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
     let partner = only(Partners::make(&mut change, auth.key, vec![wanted]).await?)?;
-    change.finish(StatusCode::CREATED, &partner).await
+    change::finish(change, StatusCode::CREATED, &partner).await
 }
 
 /// List partners, newest first; those that are not active only on request
@@ -104,20 +104,20 @@ async fn list(
     mut params: Params,
 ) -> Result<Json<Page<Partner>>, ApiError> {
     let program: Option<Reference<_>> = params.word("program");
-    let mut filter = db::partners::Filter {
+    let mut filter = store::partners::Filter {
         statuses: params.statuses(&[Status::Active]),
         relationship: params.word("relationship"),
         tag: params.text("tag"),
         program: None,
         q: params.text("q"),
     };
-    let page = SortedQuery::read(&mut params, "name");
+    let page = params.sorted("name");
     params.finish()?;
     if let Some(program) = program {
-        let found = db::programs::find(&app.db, auth.workspace, &program).await?;
-        filter.program = Some(found.ok_or(ApiError::NotFound("program"))?);
+        let found = store::programs::find(&app.db, auth.workspace, &program).await?;
+        filter.program = Some(found.ok_or(Error::NotFound("program"))?);
     }
-    let rows = db::partners::list(&app.db, auth.workspace, &filter, &page).await?;
+    let rows = store::partners::list(&app.db, auth.workspace, &filter, &page).await?;
     Ok(Json(Page::cut_sorted(rows, &page, |partner| (partner.id, partner.display_name.as_str()))))
 }
 
@@ -132,8 +132,8 @@ async fn read(
     auth: Auth<ReadPartners>,
     Path(reference): Path<String>,
 ) -> Result<Response, ApiError> {
-    let id = db::partners::find(&app.db, auth.workspace, &parse(&reference)?).await?.ok_or(NOT_FOUND)?;
-    let partner = db::partners::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let id = store::partners::find(&app.db, auth.workspace, &parse(&reference)?).await?.ok_or(NOT_FOUND)?;
+    let partner = store::partners::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     Ok(versioned(partner.version, Json(partner)))
 }
 
@@ -149,13 +149,13 @@ async fn read(
 async fn change(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(reference): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let reference = parse(&reference)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let before = db::partners::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = store::partners::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
     let mut partner = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.immutable(&["key"]);
@@ -163,7 +163,7 @@ async fn change(
     fields.finish()?;
     attempt.check_version(before.version)?;
     domain::partners::update(&mut change, &before, &mut partner, primary).await?;
-    change.finish(StatusCode::OK, &partner).await
+    change::finish(change, StatusCode::OK, &partner).await
 }
 
 /// A note to be.
@@ -183,7 +183,7 @@ struct NewNote {
 async fn write_note(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(reference): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
@@ -193,9 +193,9 @@ async fn write_note(
     fields.require(&["text"]);
     fields.set("text", &mut note, text(10_000));
     fields.finish()?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
     let note = domain::partners::note(&mut change, auth.key, &reference, note).await?;
-    change.finish(StatusCode::CREATED, &note).await
+    change::finish(change, StatusCode::CREATED, &note).await
 }
 
 /// List the notes on a partner, newest first
@@ -213,10 +213,10 @@ async fn notes(
     mut params: Params,
 ) -> Result<Json<Page<Note>>, ApiError> {
     let reference = parse(&reference)?;
-    let page = PageQuery::read(&mut params);
+    let page = params.page();
     params.finish()?;
-    let partner = db::partners::find(&app.db, auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
-    let rows = db::partner_notes::list(&app.db, auth.workspace, partner, &page).await?;
+    let partner = store::partners::find(&app.db, auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
+    let rows = store::partner_notes::list(&app.db, auth.workspace, partner, &page).await?;
     Ok(Json(Page::cut(rows, &page, |note| note.id)))
 }
 
@@ -231,20 +231,20 @@ async fn notes(
 async fn erase(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(reference): Path<String>,
 ) -> Result<Response, ApiError> {
     let reference = parse(&reference)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, b"").await?;
-    let partner = db::partners::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, b"").await?;
+    let partner = store::partners::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
     attempt.check_version(partner.version)?;
     let erased = domain::partners::erase(&mut change, partner).await?;
-    change.finish(StatusCode::OK, &erased).await
+    change::finish(change, StatusCode::OK, &erased).await
 }
 
-const NOT_FOUND: ApiError = ApiError::NotFound("partner");
+const NOT_FOUND: Error = Error::NotFound("partner");
 
 /// A path that names no partner in any form is a partner that doesn't exist.
-fn parse(reference: &str) -> Result<Reference<Kind>, ApiError> {
+fn parse(reference: &str) -> Result<Reference<Kind>, Error> {
     reference.parse().map_err(|_| NOT_FOUND)
 }

@@ -9,24 +9,23 @@ use axum::{
 use shared::id::{Program as Kind, ProgramId};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        programs::{Program, Status},
-    },
-    domain,
-    error::ApiError,
-    http::{
-        auth::{Auth, ManagePartners, ReadPartners},
-        body::JsonBody,
-        fields::{self, Fields},
-        mutation::{Attempt, Mutation, versioned},
-        page::{Page, SortedQuery},
-        params::Params,
-        path::Path,
-        reference::Reference,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::input::{self, Fields};
+use model::{
+    access::{ManagePartners, ReadPartners},
+    page::Page,
+    reference::Reference,
+    status::Status,
+};
+use store::programs::Program;
+use web::{
+    auth::Auth,
+    body::JsonBody,
+    change::{self, Preconditions, versioned},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of programs.
@@ -91,19 +90,19 @@ struct NewProgram {
 async fn create(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let mut program = domain::programs::draft(app.ambient.id(), app.ambient.at());
+    let mut program = domain::programs::draft(app.clock.id(), app.clock.at());
     let mut fields = Fields::of(&body.value)?;
     fields.require(&["name"]);
-    let key = fields.get("key", fields::key);
+    let key = fields.get("key", input::key);
     domain::programs::read(&mut fields, &mut program);
     fields.finish()?;
 
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
     domain::programs::create(&mut change, &mut program, key).await?;
-    change.finish(StatusCode::CREATED, &program).await
+    change::finish(change, StatusCode::CREATED, &program).await
 }
 
 /// List programs, newest first; those that are not active only on request
@@ -120,14 +119,14 @@ async fn list(
     auth: Auth<ReadPartners>,
     mut params: Params,
 ) -> Result<Json<Page<Program>>, ApiError> {
-    let filter = db::programs::Filter {
+    let filter = store::programs::Filter {
         statuses: params.statuses(&[Status::Active]),
         kind: params.word("kind"),
         q: params.text("q"),
     };
-    let page = SortedQuery::read(&mut params, "name");
+    let page = params.sorted("name");
     params.finish()?;
-    let rows = db::programs::list(&app.db, auth.workspace, &filter, &page).await?;
+    let rows = store::programs::list(&app.db, auth.workspace, &filter, &page).await?;
     Ok(Json(Page::cut_sorted(rows, &page, |program| (program.id, program.name.as_str()))))
 }
 
@@ -143,8 +142,8 @@ async fn read(
     Path(reference): Path<String>,
 ) -> Result<Response, ApiError> {
     let reference = parse(&reference)?;
-    let id = db::programs::find(&app.db, auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
-    let program = db::programs::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let id = store::programs::find(&app.db, auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
+    let program = store::programs::get(&app.db, auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     Ok(versioned(program.version, Json(program)).into_response())
 }
 
@@ -158,14 +157,14 @@ async fn read(
 async fn change(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(reference): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let reference = parse(&reference)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let id: ProgramId = db::programs::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
-    let before = db::programs::get(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let id: ProgramId = store::programs::lock(change.db(), auth.workspace, &reference).await?.ok_or(NOT_FOUND)?;
+    let before = store::programs::get(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     let mut program = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.immutable(&["key"]);
@@ -173,12 +172,12 @@ async fn change(
     fields.finish()?;
     attempt.check_version(before.version)?;
     domain::programs::update(&mut change, &before, &mut program).await?;
-    change.finish(StatusCode::OK, &program).await
+    change::finish(change, StatusCode::OK, &program).await
 }
 
-const NOT_FOUND: ApiError = ApiError::NotFound("program");
+const NOT_FOUND: Error = Error::NotFound("program");
 
 /// A path that names no program in any form is a program that doesn't exist.
-fn parse(reference: &str) -> Result<Reference<Kind>, ApiError> {
+fn parse(reference: &str) -> Result<Reference<Kind>, Error> {
     reference.parse().map_err(|_| NOT_FOUND)
 }

@@ -8,19 +8,16 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::reports::{Bots, clicks, conversions},
-    domain::reports::{
-        self, Asked, Bound, MAX_DAYS, Place, View, conversions::ConversionReport, traffic::TrafficReport,
-    },
-    error::ApiError,
-    http::{
-        auth::{Auth, ReadConversions, ReadTraffic},
-        params::Params,
-    },
-    time::At,
+use crate::app::App;
+use analytics::scope::Bots;
+use domain::reports::{
+    self, Asked, Bound, MAX_DAYS, Place, View, conversions::ConversionReport, traffic::TrafficReport,
 };
+use model::{
+    access::{ReadConversions, ReadTraffic},
+    time::Timestamp,
+};
+use web::{auth::Auth, params::Params, problem::ApiError};
 
 /// Paths of reports.
 pub fn router() -> OpenApiRouter<App> {
@@ -63,7 +60,7 @@ async fn traffic(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let group = params.word("group_by").unwrap_or(clicks::Group::Partner);
+    let group = params.word("group_by").unwrap_or(analytics::group::ClickGroup::Partner);
     let Question { asked, view } = Question::read(&mut params);
     let read = params.finish();
     let scope = asked.resolve_within(&app, auth.workspace, Place::Query, Some(MAX_DAYS), read).await?;
@@ -104,7 +101,7 @@ async fn conversions(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let group = params.word("group_by").unwrap_or(conversions::Group::Partner);
+    let group = params.word("group_by").unwrap_or(analytics::group::ConversionGroup::Partner);
     let Question { asked, view } = Question::read(&mut params);
     let read = params.finish();
     let scope = asked.resolve_within(&app, auth.workspace, Place::Query, Some(MAX_DAYS), read).await?;
@@ -127,8 +124,9 @@ impl Question {
                 text.parse().map_err(|_| "must be an IANA time zone such as Europe/Berlin".to_owned())
             }),
             // Milliseconds, so that the moment that is shown is the one that is used.
-            as_of: params
-                .get("as_of", |text| At::parse(text).map(|at| At::from_millis(at.millis())).map_err(str::to_owned)),
+            as_of: params.get("as_of", |text| {
+                Timestamp::parse(text).map(|at| Timestamp::from_millis(at.millis())).map_err(str::to_owned)
+            }),
             partner: params.word("partner"),
             program: params.word("program"),
             link: params.get("link", |text| text.parse().map_err(|error: shared::id::IdError| error.to_string())),

@@ -5,23 +5,21 @@ use serde::Serialize;
 use shared::id::SourceId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    db::{
-        self,
-        sources::{Source, SourceStatus},
-    },
-    domain,
-    error::ApiError,
-    http::{
-        auth::{Auth, ManagePartners, ReadPartners},
-        body::{JsonBody, OptionalJsonBody},
-        fields::{Fields, small, word},
-        mutation::{Attempt, Mutation, versioned},
-        page::{Page, PageQuery},
-        params::Params,
-        path::Path,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::input::{Fields, small, word};
+use model::{
+    access::{ManagePartners, ReadPartners},
+    page::Page,
+};
+use store::sources::{Source, SourceStatus};
+use web::{
+    auth::Auth,
+    body::{JsonBody, OptionalJsonBody},
+    change::{self, Preconditions, versioned},
+    params::Params,
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of sources.
@@ -58,20 +56,20 @@ struct SourceWithSecret {
 async fn create(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let mut source = domain::sources::draft(app.ambient.id(), app.ambient.at());
+    let mut source = domain::sources::draft(app.clock.id(), app.clock.at());
     let mut fields = Fields::of(&body.value)?;
     fields.require(&["name"]);
     fields.set("kind", &mut source.kind, word);
     domain::sources::read(&mut fields, &mut source);
     fields.finish()?;
 
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let secret = domain::sources::create(&mut change, &source).await?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let secret = domain::sources::create(&app, &mut change, &source).await?;
     let answer = SourceWithSecret { source, secret: None };
-    change.finish_with_secret(StatusCode::CREATED, &answer, Some(("/secret", &secret.reveal()))).await
+    change::finish_with_secret(change, StatusCode::CREATED, &answer, Some(("/secret", &secret.reveal()))).await
 }
 
 /// List sources, newest first
@@ -93,9 +91,9 @@ async fn list(
         _ => text.parse::<SourceStatus>().map(Some).map_err(|detail| format!("{detail}, all")),
     });
     let q = params.text("q");
-    let page = PageQuery::read(&mut params);
+    let page = params.page();
     params.finish()?;
-    let rows = db::sources::list(&app.db, auth.workspace, status.flatten(), q.as_deref(), &page).await?;
+    let rows = store::sources::list(&app.db, auth.workspace, status.flatten(), q.as_deref(), &page).await?;
     Ok(Json(Page::cut(rows, &page, |source| source.id)))
 }
 
@@ -106,7 +104,7 @@ async fn list(
     (status = 200, description = "The source", body = Source),
 ))]
 async fn read(State(app): State<App>, auth: Auth<ReadPartners>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let source = db::sources::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
+    let source = store::sources::get(&app.db, auth.workspace, parse(&id)?).await?.ok_or(NOT_FOUND)?;
     Ok(versioned(source.version, Json(source)))
 }
 
@@ -120,13 +118,13 @@ async fn read(State(app): State<App>, auth: Auth<ReadPartners>, Path(id): Path<S
 async fn change(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let id = parse(&id)?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let before = db::sources::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = store::sources::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     let mut source = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.immutable(&["kind"]);
@@ -134,7 +132,7 @@ async fn change(
     fields.finish()?;
     attempt.check_version(before.version)?;
     domain::sources::update(&mut change, &before, &mut source).await?;
-    change.finish(StatusCode::OK, &source).await
+    change::finish(change, StatusCode::OK, &source).await
 }
 
 /// How a secret is to be replaced.
@@ -156,7 +154,7 @@ struct Rotation {
 async fn rotate(
     State(app): State<App>,
     auth: Auth<ManagePartners>,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(id): Path<String>,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, ApiError> {
@@ -165,16 +163,16 @@ async fn rotate(
     let mut fields = Fields::of(&body.value)?;
     fields.set("overlap_hours", &mut overlap_hours, small(0..=168));
     fields.finish()?;
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let before = db::sources::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = store::sources::lock(change.db(), auth.workspace, id).await?.ok_or(NOT_FOUND)?;
     attempt.check_version(before.version)?;
-    let (source, secret) = domain::sources::rotate(&mut change, &before, overlap_hours).await?;
+    let (source, secret) = domain::sources::rotate(&app, &mut change, &before, overlap_hours).await?;
     let answer = SourceWithSecret { source, secret: None };
-    change.finish_with_secret(StatusCode::OK, &answer, Some(("/secret", &secret.reveal()))).await
+    change::finish_with_secret(change, StatusCode::OK, &answer, Some(("/secret", &secret.reveal()))).await
 }
 
-const NOT_FOUND: ApiError = ApiError::NotFound("source");
+const NOT_FOUND: Error = Error::NotFound("source");
 
-fn parse(id: &str) -> Result<SourceId, ApiError> {
+fn parse(id: &str) -> Result<SourceId, Error> {
     id.parse().map_err(|_| NOT_FOUND)
 }

@@ -4,7 +4,9 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, error::ApiError};
+use crate::app::App;
+use domain::Error;
+use web::problem::ApiError;
 
 /// `/healthz` and `/readyz`.
 pub fn router() -> OpenApiRouter<App> {
@@ -30,13 +32,10 @@ async fn healthz() -> Json<Health> {
     (status = 200, description = "They can", body = Health),
 ))]
 async fn readyz(State(app): State<App>) -> Result<Json<Health>, ApiError> {
-    let applied = sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
-        .fetch_one(&app.db)
-        .await
-        .map_err(|error| ApiError::Unavailable(error.to_string()))?;
-    let expected = crate::serve::MIGRATIONS.iter().count();
+    let applied = store::migrations::applied(&app.db).await.map_err(|error| Error::Unavailable(error.to_string()))?;
+    let expected = store::migrations::MIGRATIONS.iter().count();
     if usize::try_from(applied).unwrap_or_default() < expected {
-        return Err(ApiError::Unavailable(format!("{applied} of {expected} migrations are applied")));
+        return Err(Error::Unavailable(format!("{applied} of {expected} migrations are applied")).into());
     }
     Ok(Json(Health { status: "ready" }))
 }

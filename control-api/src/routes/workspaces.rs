@@ -8,22 +8,24 @@ use shared::{id::WorkspaceId, name::Key};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::api_keys;
-use crate::{
-    app::App,
-    db::{
-        self,
-        api_keys::ApiKey,
-        outbox::Many,
-        workspaces::{InactivePartnerClicks, Workspace},
-    },
-    error::{ApiError, OnConstraint as _},
-    http::{
-        auth::{Access, Auth, ManageWorkspace, Operator, Plan, ReadWorkspace, Role},
-        body::JsonBody,
-        fields::{self, Fields, boolean, fault, line, small, word},
-        mutation::{Attempt, Mutation, versioned},
-        path::Path,
-    },
+use crate::app::App;
+use domain::Error;
+use domain::{
+    error::OnConstraint as _,
+    input::{self, Fields, boolean, fault, line, small, word},
+};
+use model::access::{Access, ManageWorkspace, Plan, ReadWorkspace, Role};
+use store::{
+    api_keys::ApiKey,
+    outbox::Many,
+    workspaces::{InactivePartnerClicks, Workspace},
+};
+use web::{
+    auth::{Auth, Operator},
+    body::JsonBody,
+    change::{self, Preconditions, versioned},
+    path::Path,
+    problem::ApiError,
 };
 
 /// Paths of workspaces.
@@ -94,20 +96,25 @@ fn read_access(fields: &mut Fields<'_>, access: &mut Access) {
     (status = 201, description = "Made; the key is shown this once", body = CreatedWorkspace),
     (status = 409, description = "`conflict`: the slug is taken"),
 ))]
-async fn create(State(app): State<App>, _: Operator, attempt: Attempt, body: JsonBody) -> Result<Response, ApiError> {
+async fn create(
+    State(app): State<App>,
+    _: Operator,
+    attempt: Preconditions,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
     let mut fields = Fields::of(&body.value)?;
     fields.require(&["name", "slug", "plan"]);
     let (mut name, mut slug, mut plan) = (String::new(), None, Plan::Starter);
     fields.set("name", &mut name, line(200));
-    fields.set_option("slug", &mut slug, fields::key);
+    fields.set_option("slug", &mut slug, input::key);
     fields.set("plan", &mut plan, word);
     let mut access = default_access(plan);
     read_access(&mut fields, &mut access);
     fields.finish()?;
 
-    let now = app.ambient.at();
+    let now = app.clock.at();
     let workspace = Workspace {
-        id: app.ambient.id(),
+        id: app.clock.id(),
         slug: slug.as_ref().map(Key::to_string).unwrap_or_default(),
         name,
         plan,
@@ -123,7 +130,7 @@ async fn create(State(app): State<App>, _: Operator, attempt: Attempt, body: Jso
     };
     let minted = api_keys::mint();
     let key = ApiKey {
-        id: app.ambient.id(),
+        id: app.clock.id(),
         name: "First admin key".to_owned(),
         role: Role::Admin,
         can_export: true,
@@ -132,15 +139,15 @@ async fn create(State(app): State<App>, _: Operator, attempt: Attempt, body: Jso
         last_used_at: None,
         revoked_at: None,
     };
-    let mut change = Mutation::operator(&app, workspace.id, &attempt, &body.raw).await?;
-    db::workspaces::insert(change.db(), &workspace).await.on_constraint("workspaces_slug_unique", || {
-        ApiError::Conflict { code: "conflict", detail: format!("the slug {} is taken; choose another", workspace.slug) }
+    let mut change = change::begin_as_operator(&app, workspace.id, &attempt, &body.raw).await?;
+    store::workspaces::insert(change.db(), &workspace).await.on_constraint("workspaces_slug_unique", || {
+        Error::Conflict { code: "conflict", detail: format!("the slug {} is taken; choose another", workspace.slug) }
     })?;
-    db::api_keys::insert(change.db(), workspace.id, &key, &minted.hash).await?;
+    store::api_keys::insert(change.db(), workspace.id, &key, &minted.hash).await?;
     change.audit("workspace.create", workspace.id, None::<&()>, Some(&workspace)).await?;
     change.audit("api_key.create", key.id, None::<&()>, Some(&key)).await?;
     let answer = CreatedWorkspace { workspace, api_key: FirstKey { id: key.id, key: None } };
-    change.finish_with_secret(StatusCode::CREATED, &answer, Some(("/api_key/key", &minted.key))).await
+    change::finish_with_secret(change, StatusCode::CREATED, &answer, Some(("/api_key/key", &minted.key))).await
 }
 
 /// What the operator may change of a workspace.
@@ -159,13 +166,13 @@ struct OperatorChange {
 async fn operate(
     State(app): State<App>,
     _: Operator,
-    attempt: Attempt,
+    attempt: Preconditions,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let id: WorkspaceId = id.parse().map_err(|_| ApiError::NotFound("workspace"))?;
-    let mut change = Mutation::operator(&app, id, &attempt, &body.raw).await?;
-    let before = db::workspaces::lock(change.db(), id).await?.ok_or(ApiError::NotFound("workspace"))?;
+    let id: WorkspaceId = id.parse().map_err(|_| Error::NotFound("workspace"))?;
+    let mut change = change::begin_as_operator(&app, id, &attempt, &body.raw).await?;
+    let before = store::workspaces::lock(change.db(), id).await?.ok_or(Error::NotFound("workspace"))?;
     let mut after = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.set("plan", &mut after.plan, word);
@@ -177,9 +184,9 @@ async fn operate(
     read_access(&mut fields, &mut after.access);
     fields.finish()?;
     attempt.check_version(before.version)?;
-    db::workspaces::update(change.db(), &mut after, app.ambient.at()).await?;
+    store::workspaces::update(change.db(), &mut after, app.clock.at()).await?;
     change.audit("workspace.update", id, Some(&before), Some(&after)).await?;
-    change.finish(StatusCode::OK, &after).await
+    change::finish(change, StatusCode::OK, &after).await
 }
 
 /// Read the workspace of the key
@@ -187,7 +194,7 @@ async fn operate(
     (status = 200, description = "The workspace", body = Workspace),
 ))]
 async fn read(State(app): State<App>, auth: Auth<ReadWorkspace>) -> Result<Response, ApiError> {
-    let workspace = db::workspaces::get(&app.db, auth.workspace).await?.ok_or(ApiError::NotFound("workspace"))?;
+    let workspace = store::workspaces::get(&app.db, auth.workspace).await?.ok_or(Error::NotFound("workspace"))?;
     Ok(versioned(workspace.version, Json(workspace)))
 }
 
@@ -215,11 +222,11 @@ struct WorkspaceChange {
 async fn change(
     State(app): State<App>,
     auth: Auth<ManageWorkspace>,
-    attempt: Attempt,
+    attempt: Preconditions,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let mut change = Mutation::begin(&app, &auth, &attempt, &body.raw).await?;
-    let before = db::workspaces::lock(change.db(), auth.workspace).await?.ok_or(ApiError::NotFound("workspace"))?;
+    let mut change = change::begin(&app, &auth, &attempt, &body.raw).await?;
+    let before = store::workspaces::lock(change.db(), auth.workspace).await?.ok_or(Error::NotFound("workspace"))?;
     let mut after = before.clone();
     let mut fields = Fields::of(&body.value)?;
     fields.set("name", &mut after.name, line(200));
@@ -235,10 +242,10 @@ async fn change(
     fields.set_option("click_retention_days", &mut after.click_retention_days, small(380..=3_650));
     fields.finish()?;
     attempt.check_version(before.version)?;
-    db::workspaces::update(change.db(), &mut after, app.ambient.at()).await?;
+    store::workspaces::update(change.db(), &mut after, app.clock.at()).await?;
     if before.inactive_partner_clicks != after.inactive_partner_clicks {
-        db::outbox::touch_many(change.db(), auth.workspace, Many::OfInactivePartners).await?;
+        store::outbox::touch_many(change.db(), auth.workspace, Many::OfInactivePartners).await?;
     }
     change.audit("workspace.update", auth.workspace, Some(&before), Some(&after)).await?;
-    change.finish(StatusCode::OK, &after).await
+    change::finish(change, StatusCode::OK, &after).await
 }

@@ -5,7 +5,8 @@ use shared::Millis;
 use sqlx::PgPool;
 
 use super::service::{Answer, Service, Source, Team, Visited, text};
-use control_api::{time::At, work::late};
+use control_api::jobs::late_attribution;
+use model::time::Timestamp;
 
 /// A team with a campaign, a source, and what is asked of them again and again.
 struct Stage {
@@ -69,7 +70,7 @@ impl Stage {
 }
 
 fn ago(service: &Service, millis: i64) -> String {
-    At::from_millis(service.now().plus(-millis)).to_string()
+    Timestamp::from_millis(service.now().plus(-millis)).to_string()
 }
 
 const HOUR: i64 = 60 * Millis::MINUTE;
@@ -166,13 +167,13 @@ async fn a_wait_ends_after_fifteen_days_and_with_it_all_that_hangs_on_it(pool: P
     for id in all {
         stage.age(&pool, id, 14).await;
     }
-    late::sweep(app).await.unwrap();
+    late_attribution::sweep(app).await.unwrap();
     assert_eq!(stage.verdict(&lead).await, "pending_click/-/-");
     assert_eq!(stage.verdict(&stray).await, "pending_original/-/-");
     for id in all {
         stage.age(&pool, id, 2).await;
     }
-    late::sweep(app).await.unwrap();
+    late_attribution::sweep(app).await.unwrap();
     assert_eq!(stage.verdict(&lead).await, "unattributed/-/click_not_received");
     assert_eq!(stage.verdict(&sale).await, "unattributed/-/no_token");
     assert_eq!(stage.verdict(&refund).await, "unattributed/-/click_not_received");
@@ -181,7 +182,7 @@ async fn a_wait_ends_after_fifteen_days_and_with_it_all_that_hangs_on_it(pool: P
     // Finally.
     stage.deliver(&click).await;
     stage.event(json!({"event_id": "5", "type": "sale", "order_id": "none", "nim_ct": click.token})).await;
-    late::sweep(app).await.unwrap();
+    late_attribution::sweep(app).await.unwrap();
     assert_eq!(stage.verdict(&lead).await, "unattributed/-/click_not_received");
     assert_eq!(stage.verdict(&stray).await, "unattributed/-/original_not_found");
 }
@@ -194,7 +195,7 @@ async fn a_follow_on_outlives_its_patience_while_its_original_waits(pool: PgPool
     stage.age(&pool, &refund, 16).await;
     let sale = json!({"event_id": "s", "type": "sale", "nim_ct": click.token, "amount_minor": 10, "currency": "EUR"});
     stage.event(sale).await;
-    late::sweep(&stage.service.app).await.unwrap();
+    late_attribution::sweep(&stage.service.app).await.unwrap();
     assert_eq!(stage.verdict(&refund).await, "pending_original/-/-");
     stage.deliver(&click).await;
     assert_eq!(stage.verdict(&refund).await, "attributed/original/-");
@@ -217,7 +218,7 @@ async fn what_has_to_wait_holds_up_nothing_behind_it(pool: PgPool) {
         .execute(&pool)
         .await
         .unwrap();
-    late::sweep(&stage.service.app).await.unwrap();
+    late_attribution::sweep(&stage.service.app).await.unwrap();
     assert_eq!(stage.verdict(&overlooked).await, "attributed/token/-");
 }
 
@@ -262,8 +263,8 @@ async fn an_event_just_before_its_click_counts_as_of_the_click(pool: PgPool) {
     assert_eq!(stage.verdict(&far).await, "unattributed/-/before_click");
     let near = stage.read(&near).await;
     assert_eq!(near["reward"]["terms_version"], 1, "{near}");
-    let clicked_at = At::parse(&text(&near, "/attribution/clicked_at")).unwrap();
-    let held = At::parse(&text(&near, "/reward/hold_until")).unwrap();
+    let clicked_at = Timestamp::parse(&text(&near, "/attribution/clicked_at")).unwrap();
+    let held = Timestamp::parse(&text(&near, "/reward/hold_until")).unwrap();
     assert_eq!(held.millis().since(clicked_at.millis()), 30 * Millis::DAY, "{near}");
 }
 

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::http::StatusCode;
-use control_api::{time::At, work::late};
+use control_api::jobs::late_attribution;
+use model::time::Timestamp;
 use serde_json::{Value, json};
 use shared::Millis;
 use sqlx::PgPool;
@@ -190,7 +191,7 @@ async fn a_large_batch_stores_the_rows_of_small_ones(pool: PgPool) {
     let (large, small) = (team.source().await, team.source().await);
     let click = service.visit(&host, "nomura", service.now()).await;
     service.deliver(&[&click]).await;
-    let occurred_at = At::from_millis(service.now()).to_string();
+    let occurred_at = Timestamp::from_millis(service.now()).to_string();
     let events = |source: &str| -> Vec<Value> {
         let mut events = vec![];
         for n in 0..60 {
@@ -344,7 +345,7 @@ impl Told {
     fn leads(&self, at: Millis) -> Vec<Value> {
         let lead = |n: usize| {
             json!({"event_id": format!("lead {n}"), "type": "lead", "nim_ct": self.clicks[2 * n].token,
-            "customer_id": format!("c{n}"), "occurred_at": At::from_millis(at).to_string()})
+            "customer_id": format!("c{n}"), "occurred_at": Timestamp::from_millis(at).to_string()})
         };
         (0..CHAINS).map(lead).collect()
     }
@@ -354,7 +355,7 @@ impl Told {
         for n in 0..CHAINS {
             let event = |name: &str, rest: Value| {
                 let mut event =
-                    json!({"event_id": format!("{name} {n}"), "occurred_at": At::from_millis(at).to_string()});
+                    json!({"event_id": format!("{name} {n}"), "occurred_at": Timestamp::from_millis(at).to_string()});
                 event.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
                 event
             };
@@ -448,7 +449,7 @@ async fn any_interleaving_ends_like_one_after_the_other(pool: PgPool) {
             let app = told.service.app.clone();
             async move {
                 for _ in 0..3 {
-                    late::sweep(&app).await.unwrap();
+                    late_attribution::sweep(&app).await.unwrap();
                     tokio::task::yield_now().await;
                 }
             }
@@ -459,7 +460,7 @@ async fn any_interleaving_ends_like_one_after_the_other(pool: PgPool) {
         let answers = at_once(requests.collect()).await;
         sweeper.await.unwrap();
         assert!(answers.iter().flatten().all(|answer| answer.status == StatusCode::OK), "{answers:?}");
-        late::sweep(&told.service.app).await.unwrap();
+        late_attribution::sweep(&told.service.app).await.unwrap();
         let found = told.end().await;
         for (name, row) in &expected {
             assert_eq!(found.get(name), Some(row), "{name}");

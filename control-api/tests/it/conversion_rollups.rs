@@ -1,19 +1,19 @@
 //! Conversion reports from rollups say what they say from facts, however the range is cut and whatever is folded; and the
 //! rollups can be proved and repaired.
 
-use chrono_tz::Tz;
-use control_api::{
-    db::{
-        conversion_rollups as rollups, packs,
-        reports::{
-            Bots, Filter, Scope,
-            conversions::{self, Conversions, Group, Shown, Sums},
-        },
-    },
-    time::At,
+use analytics::{
+    group::ConversionGroup,
+    scope::{Bots, Filter, Scope},
+    sums::{ShownGroup, Sums},
 };
+use chrono_tz::Tz;
+use model::time::Timestamp;
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
 use sqlx::{PgConnection, PgPool};
+use store::{
+    conversion_rollups as rollups, packs,
+    reports::conversions::{self, Conversions},
+};
 use uuid::Uuid;
 
 /// 3,000 conversions of each of two workspaces over five months, of every kind and state.
@@ -82,7 +82,7 @@ fn scopes() -> Vec<Scope> {
         ("2026-03-05T00:00:00Z", "2026-03-25T00:00:00Z", Tz::UTC),
         ("2026-01-15T10:20:30.456Z", "2026-04-20T01:02:03.004Z", Tz::Asia__Kathmandu),
     ] {
-        let [from, to] = [from, to].map(|text| At::parse(text).unwrap());
+        let [from, to] = [from, to].map(|text| Timestamp::parse(text).unwrap());
         let workspace = WorkspaceId::from_uuid(Uuid::from_u128(1));
         let scope = |filter| Scope { workspace, from, to, tz, as_of: None, filter };
         scopes.extend(filters().into_iter().map(scope));
@@ -101,7 +101,7 @@ async fn whole_months_are_read_without_a_single_conversion(pool: PgPool) {
         sqlx::query_scalar(scans).fetch_one(db).await.unwrap()
     };
     let scope = &scopes()[0];
-    for &group in Group::ALL {
+    for &group in ConversionGroup::ALL {
         let mut tx = pool.begin().await.unwrap();
         // Workers' scans would be counted elsewhere.
         sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
@@ -118,13 +118,13 @@ async fn whole_months_are_read_without_a_single_conversion(pool: PgPool) {
 
 /// From packs, rollups and deltas as from facts alone.
 async fn agree(db: &mut PgConnection, cache: &packs::Cache) {
-    let far = At::parse("2100-01-01T00:00:00Z").unwrap();
+    let far = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
     for (place, scope) in scopes().into_iter().enumerate() {
         let past = Scope { as_of: Some(far), ..scope.clone() };
         let bots = [Bots::All, Bots::Human, Bots::Bot][place % 3];
         let found = conversions::beside(db, &scope, bots).await.unwrap();
         assert_eq!(found, conversions::beside(db, &past, bots).await.unwrap(), "{scope:?} {bots}");
-        for &group in Group::ALL {
+        for &group in ConversionGroup::ALL {
             let mut told = vec![];
             for scope in [&scope, &past] {
                 let found = Conversions::read(db, cache, scope, group, bots).await.unwrap().grouped(4).await.unwrap();
@@ -149,13 +149,13 @@ async fn agree(db: &mut PgConnection, cache: &packs::Cache) {
     }
 }
 
-fn shown(groups: Vec<Shown>) -> Vec<(String, Option<String>, Sums)> {
+fn shown(groups: Vec<ShownGroup>) -> Vec<(String, Option<String>, Sums)> {
     groups.into_iter().map(|shown| (shown.key, shown.label, shown.sums)).collect()
 }
 
 /// Packs everything, and answers how many days and months that is.
 async fn pack(db: &PgPool) -> usize {
-    let far = At::parse("2100-01-01T00:00:00Z").unwrap();
+    let far = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
     while packs::make(db, far, 1_000).await.unwrap() > 0 {}
     let kept = packs::kept(db, None).await.unwrap();
     assert!(kept.len() > 300, "every day of five months, and these");

@@ -119,7 +119,7 @@ async fn old_counts_are_summed_up(pool: PgPool) {
     let query = format!("?from={}&to={}", at(hour), at(hour.plus(1)));
     for _ in 0..2 {
         assert_eq!(delivery(&service, &query).await["totals"]["minted"], 12);
-        control_api::db::delivery::compact(&pool).await.unwrap();
+        store::delivery::compact(&pool).await.unwrap();
     }
     let left: i64 = sqlx::query_scalar("select count(*) from click_mints").fetch_one(&pool).await.unwrap();
     assert_eq!(left, 0);
@@ -165,5 +165,5 @@ async fn it_is_the_operators(pool: PgPool) {
 }
 
 fn at(at: Millis) -> String {
-    control_api::time::At::from_millis(at).to_string()
+    model::time::Timestamp::from_millis(at).to_string()
 }

@@ -88,7 +88,7 @@ async fn the_bounds_of_a_request_are_exact(pool: PgPool) {
         // The clock goes on while the request travels: what must be within stays so for a second, what must not be
         // is beyond by as much.
         let slack = if code.is_none() && bound < 0 { 1_000 } else { 0 };
-        let at = control_api::time::At::from_millis(service.now().plus(bound + beyond + slack));
+        let at = model::time::Timestamp::from_millis(service.now().plus(bound + beyond + slack));
         let answer = source.send(&json!({"event_id": format!("{place}"), "type": "lead", "occurred_at": at})).await;
         match code {
             None => assert_eq!(answer.status, 200, "{}", answer.text),

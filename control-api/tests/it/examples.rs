@@ -117,7 +117,7 @@ async fn tell(service: &Service) -> BTreeMap<String, Value> {
     scribe.get("/v1/links/{id}/attribution-check", &format!("/v1/links/{link}/attribution-check")).await;
     scribe.get("/v1/partners/{partner}/activity", "/v1/partners/key:nomura/activity?limit=4").await;
     let day = |days: i64| {
-        let at = control_api::time::At::from_millis(service.now().plus(days * shared::Millis::DAY));
+        let at = model::time::Timestamp::from_millis(service.now().plus(days * shared::Millis::DAY));
         json!(at).as_str().unwrap()[..10].to_owned()
     };
     let range = format!("from={}&to={}", day(-3), day(1));
@@ -132,8 +132,8 @@ async fn tell(service: &Service) -> BTreeMap<String, Value> {
     scribe.note(Method::POST, "/v1/partners/{partner}/erase", "/v1/partners/key:nomura/erase", None).await;
 
     scribe.team.key = OPERATOR.to_owned();
-    let hour = &json!(control_api::time::At::from_millis(service.now())).as_str().unwrap()[..13].to_owned();
-    let until = &json!(control_api::time::At::from_millis(service.now().plus(shared::Millis::HOUR))).as_str().unwrap()
+    let hour = &json!(model::time::Timestamp::from_millis(service.now())).as_str().unwrap()[..13].to_owned();
+    let until = &json!(model::time::Timestamp::from_millis(service.now().plus(shared::Millis::HOUR))).as_str().unwrap()
         [..13]
         .to_owned();
     let range = format!("from={hour}:00:00Z&to={until}:00:00Z");

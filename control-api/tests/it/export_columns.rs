@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use control_api::domain::csv::conversions as layout;
+use domain::csv::conversions as layout;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::http::{Method, Request, header};
-use control_api::work;
+use control_api::jobs;
 use object_store::ObjectStoreExt as _;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -270,7 +270,7 @@ async fn an_export_is_called_off_and_a_file_expires(pool: PgPool) {
     file(&team, &kept).await.expect(200);
 
     // A file that a run left which was killed: of the one that was called off.
-    let at = |export: &Value| work::exports::path(&service.app, team.id(), text(export, "/id").parse().unwrap(), 1);
+    let at = |export: &Value| jobs::exports::path(&service.app, team.id(), text(export, "/id").parse().unwrap(), 1);
     let store = &service.app.exports.0;
     store.put(&at(&cancelled), "half".into()).await.unwrap();
     sqlx::query("update exports set attempts = 1, cleared_at = null where status = 'cancelled'")
@@ -279,11 +279,11 @@ async fn an_export_is_called_off_and_a_file_expires(pool: PgPool) {
         .unwrap();
     store.head(&at(&kept)).await.unwrap();
 
-    work::exports::clear(&service.app).await.unwrap();
+    jobs::exports::clear(&service.app).await.unwrap();
     assert!(store.head(&at(&cancelled)).await.is_err());
     store.head(&at(&kept)).await.unwrap();
     sqlx::query("update exports set expires_at = now() where status = 'completed'").execute(&pool).await.unwrap();
-    work::exports::clear(&service.app).await.unwrap();
+    jobs::exports::clear(&service.app).await.unwrap();
     assert!(store.head(&at(&kept)).await.is_err());
     assert_eq!(until(&team, &kept, "expired").await["rows"], done["rows"]);
     file(&team, &kept).await.expect_problem(404, "not_found");

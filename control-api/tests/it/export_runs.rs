@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use control_api::{db, work};
+use control_api::jobs;
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -21,7 +21,7 @@ async fn being_handed_on_is_no_failure_and_leaves_one_file(pool: PgPool) {
     let folder = service.app.config.export_url.to_file_path().unwrap().join(&team.workspace);
     std::fs::create_dir_all(&folder).unwrap();
     for attempt in 1..=7 {
-        let lease = db::exports::lease(&pool, Duration::ZERO, TERM, 5).await.unwrap().expect("due");
+        let lease = store::exports::lease(&pool, Duration::ZERO, TERM, 5).await.unwrap().expect("due");
         assert_eq!(lease.attempt, attempt);
         assert!(lease.hand_back(&pool).await.unwrap());
         assert!(!lease.hand_back(&pool).await.unwrap(), "once");
@@ -50,11 +50,11 @@ async fn runs_that_vanish_are_failures(pool: PgPool) {
     let team = service.team().await;
     let export = ask(&team, "traffic").await;
     for _ in 0..5 {
-        db::exports::lease(&pool, Duration::ZERO, TERM, 5).await.unwrap().expect("due");
+        store::exports::lease(&pool, Duration::ZERO, TERM, 5).await.unwrap().expect("due");
         sqlx::query("update exports set leased_until = now()").execute(&pool).await.unwrap();
     }
-    assert!(db::exports::lease(&pool, Duration::ZERO, TERM, 5).await.unwrap().is_none());
-    work::exports::clear(&service.app).await.unwrap();
+    assert!(store::exports::lease(&pool, Duration::ZERO, TERM, 5).await.unwrap().is_none());
+    jobs::exports::clear(&service.app).await.unwrap();
     let failed = until(&team, &export, "failed").await;
     assert_eq!(failed["error"], "too many of its runs failed or were interrupted");
 }

@@ -213,7 +213,7 @@ async fn a_great_file_goes_up_in_parts(pool: PgPool) {
     assert_eq!(answer.text.lines().count(), 10_001);
 
     sqlx::query("update exports set expires_at = now()").execute(&pool).await.unwrap();
-    control_api::work::exports::clear(&service.app).await.unwrap();
+    control_api::jobs::exports::clear(&service.app).await.unwrap();
     assert_eq!(bucket.keys(), Vec::<String>::new());
 }
 

@@ -2,24 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use control_api::{
-    db::{
-        conversions::{self, Filter as ListFilter, ReviewStatus},
-        events::Status,
-        packs,
-        reports::{self, Bots, Filter, Scope, conversions::Group},
-    },
-    domain::{
-        conversions::{review_reasons, review_status},
-        csv::{Table, conversions as layout},
-    },
-    http::page::PageQuery,
-    time::At,
+use analytics::{
+    group::ConversionGroup,
+    scope::{Bots, Filter, Scope},
+};
+use domain::{
+    conversions::{review_reasons, review_status},
+    csv::{Table, conversions as layout},
 };
 use futures::StreamExt as _;
+use model::{conversion::Status, page::PageQuery, time::Timestamp};
 use serde_json::{Value, json};
 use shared::id::WorkspaceId;
 use sqlx::{PgConnection, PgPool};
+use store::{
+    conversions::{self, Filter as ListFilter, ReviewStatus},
+    packs, reports,
+};
 use uuid::Uuid;
 
 pub fn id(number: u128) -> Uuid {
@@ -30,8 +29,8 @@ pub fn text(number: u128) -> String {
     id(number).to_string()
 }
 
-fn at(text: &str) -> At {
-    At::parse(text).unwrap()
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
 }
 
 /// Stores a sale with 12.5 % commission, changed as told.
@@ -182,13 +181,19 @@ async fn the_report_of_the_same_moment_has_the_same_sums(pool: PgPool) {
         }
     }
 
-    let found = reports::conversions::Conversions::read(db, &packs::Cache::new(0), &scope(), Group::Partner, Bots::All)
-        .await
-        .unwrap()
-        .grouped(100)
-        .await
-        .unwrap();
-    let reports::conversions::Sums { leads, sales, refunds, cancellations, reversals, revenue, reward } = found.totals;
+    let found = reports::conversions::Conversions::read(
+        db,
+        &packs::Cache::new(0),
+        &scope(),
+        ConversionGroup::Partner,
+        Bots::All,
+    )
+    .await
+    .unwrap()
+    .grouped(100)
+    .await
+    .unwrap();
+    let analytics::sums::Sums { leads, sales, refunds, cancellations, reversals, revenue, reward } = found.totals;
     let count = leads + sales + refunds + cancellations + reversals;
     let net: BTreeMap<_, _> =
         revenue.into_iter().map(|(currency, (gross, negative))| (currency, gross + negative)).collect();

@@ -8,8 +8,8 @@ mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use control_api::time::At;
 use history::History;
+use model::time::Timestamp;
 use plain::{Click, DAY, Pay, Row};
 use serde_json::{Value, json};
 use shared::Millis;
@@ -89,7 +89,7 @@ fn strike_out(history: &History, missing: &mut BTreeSet<&str>) {
 }
 
 fn time(millis: i64) -> Value {
-    At::from_millis(Millis(millis)).to_string().into()
+    Timestamp::from_millis(Millis(millis)).to_string().into()
 }
 
 /// What the service must say of each conversion.

@@ -1,19 +1,14 @@
 //! Packs say what their rollups say, or they aren't there.
 
-use control_api::{
-    db::{
-        packs,
-        reports::{Bots, Filter, Scope, clicks},
-        rollups,
-    },
-    time::At,
-    work::{
-        rollups::{Check, check},
-        upkeep,
-    },
+use analytics::scope::{Bots, Filter, Scope};
+use control_api::jobs::{
+    maintenance,
+    rollups::{Check, check},
 };
+use model::time::Timestamp;
 use shared::Millis;
 use sqlx::PgPool;
+use store::{packs, reports::clicks, rollups};
 
 use super::{
     rollups::{fold_all, total, visits},
@@ -21,22 +16,22 @@ use super::{
 };
 
 /// When everything is over.
-fn far() -> At {
-    At::parse("2100-01-01T00:00:00Z").unwrap()
+fn far() -> Timestamp {
+    Timestamp::parse("2100-01-01T00:00:00Z").unwrap()
 }
 
-async fn pack(pool: &PgPool, now: At) {
+async fn pack(pool: &PgPool, now: Timestamp) {
     while packs::make(pool, now, 10).await.unwrap() > 0 {}
 }
 
 /// The first moments of the days of clicks that are packed.
-async fn days(pool: &PgPool) -> Vec<At> {
+async fn days(pool: &PgPool) -> Vec<Timestamp> {
     let kept = packs::kept(pool, None).await.unwrap();
-    kept.into_iter().filter(|bucket| bucket.grain == rollups::Grain::Day).map(|bucket| bucket.start).collect()
+    kept.into_iter().filter(|bucket| bucket.grain == analytics::grain::Grain::Day).map(|bucket| bucket.start).collect()
 }
 
-fn day(at: Millis) -> At {
-    At::parse(&format!("{}T00:00:00Z", &At::from_millis(at).to_string()[..10])).unwrap()
+fn day(at: Millis) -> Timestamp {
+    Timestamp::parse(&format!("{}T00:00:00Z", &Timestamp::from_millis(at).to_string()[..10])).unwrap()
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -48,7 +43,7 @@ async fn what_changes_a_day_takes_its_packs_away(pool: PgPool) {
     visits(&service, &host, now, &["news"]).await;
     visits(&service, &host, earlier, &["news"]).await;
     fold_all(&pool).await;
-    pack(&pool, At::from_millis(now)).await;
+    pack(&pool, Timestamp::from_millis(now)).await;
     assert_eq!(days(&pool).await, [day(earlier)], "today isn't over");
     pack(&pool, far()).await;
     assert_eq!(days(&pool).await, [day(earlier), day(now)]);
@@ -79,7 +74,7 @@ async fn trimmed_days_are_packed_anew(pool: PgPool) {
     }
     fold_all(&pool).await;
     pack(&pool, far()).await;
-    upkeep::once(&service.app).await.unwrap();
+    maintenance::once(&service.app).await.unwrap();
     assert_eq!(days(&pool).await, []);
     pack(&pool, far()).await;
     check(&pool, Check::Verify, None, service.now()).await.unwrap();
@@ -129,13 +124,13 @@ async fn what_was_read_lately_is_not_read_again(pool: PgPool) {
         let scope = Scope {
             workspace: team.id(),
             from: day(earlier),
-            to: At::from_millis(day(earlier).millis().plus(Millis::DAY)),
+            to: Timestamp::from_millis(day(earlier).millis().plus(Millis::DAY)),
             tz: chrono_tz::UTC,
             as_of: None,
             filter: Filter::default(),
         };
         let db = &mut *pool.acquire().await.unwrap();
-        let grouped = clicks::grouped(db, cache, &scope, clicks::Group::Link, Bots::All, 10).await?;
+        let grouped = clicks::grouped(db, cache, &scope, analytics::group::ClickGroup::Link, Bots::All, 10).await?;
         Ok::<_, sqlx::Error>(grouped.totals.human_link)
     };
     visits(&service, &host, earlier, &["news", "mail"]).await;

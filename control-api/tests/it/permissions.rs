@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     http::{Method, Request, header},
 };
-use control_api::http::auth::{PERMISSIONS, Role, Rule, Surface};
+use model::access::{PERMISSIONS, Role, Rule, Surface};
 use serde_json::json;
 use shared::id::WorkspaceId;
 use sqlx::PgPool;

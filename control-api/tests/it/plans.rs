@@ -2,19 +2,17 @@
 //! is said to do. One dimension at a time is read from rollups alone; more of them scan clicks by their key, within the
 //! months of the range, and never from one end to the other.
 
-use control_api::{
-    db::{
-        packs,
-        reports::{
-            Bots, Filter, Scope,
-            clicks::{self, Group},
-            conversions,
-        },
-    },
-    time::At,
+use analytics::{
+    group::ClickGroup,
+    scope::{Bots, Filter, Scope},
 };
+use model::time::Timestamp;
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
 use sqlx::{PgConnection, PgPool};
+use store::{
+    packs,
+    reports::{clicks, conversions},
+};
 use uuid::Uuid;
 
 const WORKSPACE: u128 = 1;
@@ -59,16 +57,16 @@ fn filters() -> Vec<(Option<&'static str>, Filter)> {
 }
 
 /// The dimension that a group is of.
-fn dimension(group: Group) -> Option<&'static str> {
+fn dimension(group: ClickGroup) -> Option<&'static str> {
     match group {
-        Group::Tag => Some("partner"),
-        Group::Hour | Group::Day | Group::Week | Group::Month => None,
+        ClickGroup::Tag => Some("partner"),
+        ClickGroup::Hour | ClickGroup::Day | ClickGroup::Week | ClickGroup::Month => None,
         other => Some(other.as_str()),
     }
 }
 
 fn scope(filter: Filter) -> Scope {
-    let [from, to] = ["2026-02-10T00:00:00Z", "2026-02-12T00:00:00Z"].map(|text| At::parse(text).unwrap());
+    let [from, to] = ["2026-02-10T00:00:00Z", "2026-02-12T00:00:00Z"].map(|text| Timestamp::parse(text).unwrap());
     let workspace = WorkspaceId::from_uuid(Uuid::from_u128(WORKSPACE));
     Scope { workspace, from, to, tz: chrono_tz::Europe::Berlin, as_of: None, filter }
 }
@@ -98,7 +96,7 @@ async fn scans_since(before: &Scans, db: &mut PgConnection) -> Scans {
 }
 
 /// Runs both reports' questions about clicks, and answers what they scanned.
-async fn ask(pool: &PgPool, scope: &Scope, group: Group) -> Scans {
+async fn ask(pool: &PgPool, scope: &Scope, group: ClickGroup) -> Scans {
     let mut tx = pool.begin().await.unwrap();
     // Workers' scans would be counted elsewhere.
     sqlx::raw_sql("set local max_parallel_workers_per_gather = 0").execute(&mut *tx).await.unwrap();
@@ -118,7 +116,7 @@ async fn one_dimension_is_read_without_a_single_click(pool: PgPool) {
     fill(&pool).await;
     for (of, filter) in filters() {
         let scope = scope(filter);
-        for &group in Group::ALL {
+        for &group in ClickGroup::ALL {
             if of.is_none() || dimension(group).is_none() || of == dimension(group) {
                 assert_eq!(ask(&pool, &scope, group).await, [], "{group} {scope:?}");
             }
@@ -132,7 +130,7 @@ async fn several_dimensions_scan_the_range_by_its_key(pool: PgPool) {
     let february = |found: &[(String, i64, i64)]| matches!(found, [(name, 0, 1..)] if name == "clicks_202602");
     for (of, filter) in filters() {
         let scope = scope(filter);
-        for &group in Group::ALL {
+        for &group in ClickGroup::ALL {
             if of.is_some() && dimension(group).is_some() && of != dimension(group) {
                 let found = ask(&pool, &scope, group).await;
                 assert!(february(&found), "{group} {scope:?}: {found:?}");
@@ -142,9 +140,9 @@ async fn several_dimensions_scan_the_range_by_its_key(pool: PgPool) {
     // What was known at a moment is told by the clicks alone, and so is a range that rollups can't cut.
     let whole = scope(Filter::default());
     let past = Scope { as_of: Some(whole.to), ..whole.clone() };
-    let uneven = Scope { to: At::parse("2026-02-11T23:59:59Z").unwrap(), ..whole };
+    let uneven = Scope { to: Timestamp::parse("2026-02-11T23:59:59Z").unwrap(), ..whole };
     for scope in [past, uneven] {
-        let found = ask(&pool, &scope, Group::Partner).await;
+        let found = ask(&pool, &scope, ClickGroup::Partner).await;
         assert!(february(&found), "{scope:?}: {found:?}");
     }
 }
@@ -153,7 +151,7 @@ async fn several_dimensions_scan_the_range_by_its_key(pool: PgPool) {
 async fn conversions_are_measured_against_rollups(pool: PgPool) {
     fill(&pool).await;
     let scope = scope(Filter::default());
-    for group in conversions::Group::ALL {
+    for group in analytics::group::ConversionGroup::ALL {
         let mut tx = pool.begin().await.unwrap();
         let before = scans(&mut tx).await;
         conversions::Conversions::read(&mut tx, &packs::Cache::new(0), &scope, *group, Bots::All)

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{post, put},
 };
-use control_api::work;
+use control_api::jobs;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -127,7 +127,7 @@ async fn read(State(double): State<Cloudflare>, headers: HeaderMap, Json(asked):
 /// Publishes what is due, without waiting for what is not.
 async fn publish(service: &Service) -> usize {
     let publisher = service.app.publisher.clone().unwrap();
-    work::replicator::publish_due(&service.app, &*publisher).await.unwrap()
+    jobs::replicator::publish_due(&service.app, &*publisher).await.unwrap()
 }
 
 /// Lets all pauses pass.
@@ -152,7 +152,7 @@ async fn sweep(service: &Service, pool: &PgPool) -> Value {
     let before = finished().fetch_one(pool).await.unwrap();
     loop {
         later(pool).await;
-        assert!(work::sweep::next_page(&service.app, &*publisher).await.unwrap());
+        assert!(jobs::reconciler::next_page(&service.app, &*publisher).await.unwrap());
         if finished().fetch_one(pool).await.unwrap() != before {
             return sqlx::query_scalar("select last_counts from edge_sweep").fetch_one(pool).await.unwrap();
         }
@@ -220,7 +220,7 @@ async fn requests_are_spaced_among_all_instances(pool: PgPool) {
     let spacing = std::time::Duration::from_millis(300);
     let mut waits = vec![];
     for _ in 0..4 {
-        waits.push(control_api::db::outbox::api_turn(&pool, spacing).await.unwrap());
+        waits.push(store::outbox::api_turn(&pool, spacing).await.unwrap());
     }
     // The turns lie 300 ms apart; what passed between the questions is already waited.
     assert!(waits[0] < spacing && waits[3] <= spacing * 3 && waits[3] > spacing * 2, "{waits:?}");
@@ -286,7 +286,7 @@ async fn republish_is_above_all_that_the_edge_may_hold(pool: PgPool) {
     sqlx::query("update links set record_version = record_version - 50").execute(&pool).await.unwrap();
     let held = cloudflare.record(&format!("l:{host}/nomura"))["version"].as_u64().unwrap();
     for _ in 0..2 {
-        assert_eq!(control_api::db::outbox::raise_and_enqueue_all(&pool).await.unwrap(), 2);
+        assert_eq!(store::outbox::raise_and_enqueue_all(&pool).await.unwrap(), 2);
     }
     cloudflare.with(|api| api.stored.clear());
     assert_eq!(publish(&service).await, 2);
@@ -321,7 +321,7 @@ async fn a_change_of_many_links_is_spread_in_steps(pool: PgPool) {
     };
     let spread = async || {
         let mut steps = 0;
-        while control_api::db::outbox::spread_on(&pool).await.unwrap() {
+        while store::outbox::fan_out_step(&pool).await.unwrap() {
             steps += 1;
         }
         steps
@@ -361,7 +361,7 @@ async fn a_change_of_many_links_is_spread_in_steps(pool: PgPool) {
     // One that changes again while it is spread begins anew.
     sqlx::query("update links set record_version = 1").execute(&pool).await.unwrap();
     team.patch("/v1/partners/key:nomura", json!({"display_name": "First"})).await.expect(200);
-    assert!(control_api::db::outbox::spread_on(&pool).await.unwrap());
+    assert!(store::outbox::fan_out_step(&pool).await.unwrap());
     team.patch("/v1/partners/key:nomura", json!({"display_name": "Second"})).await.expect(200);
     assert_eq!((spread().await, raised().await), (4, 2_500));
 }

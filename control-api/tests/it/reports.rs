@@ -5,20 +5,17 @@ mod conversions;
 
 use std::collections::BTreeMap;
 
+use analytics::{
+    counts::ClickCounts,
+    group::ClickGroup,
+    scope::{Bots, Filter, Scope},
+};
 use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
-use control_api::{
-    db::{
-        packs,
-        reports::{
-            Bots, Filter, Scope,
-            clicks::{self, Counts, Group},
-        },
-    },
-    time::At,
-};
+use model::time::Timestamp;
 use shared::id::{LinkId, PartnerId, ProgramId, WorkspaceId};
 use sqlx::{PgConnection, PgPool, QueryBuilder};
+use store::{packs, reports::clicks};
 use uuid::Uuid;
 
 use super::service::fold;
@@ -60,13 +57,13 @@ const WORKSPACE: u128 = 1;
 const TAGS: [(u128, &[&str]); 3] =
     [(101, &["vip", "eu"]), (102, &["eu", "123e4567-e89b-12d3-a456-426614174000"]), (103, &[])];
 
-fn at(text: &str) -> At {
-    At::parse(text).unwrap()
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
 }
 
 /// A moment at which everything stored here is known.
-fn later() -> At {
-    At(Utc::now() + TimeDelta::hours(1))
+fn later() -> Timestamp {
+    Timestamp(Utc::now() + TimeDelta::hours(1))
 }
 
 fn uuid(number: u128) -> Uuid {
@@ -105,38 +102,38 @@ fn random_clicks(count: u128) -> Vec<Click> {
 }
 
 impl Click {
-    fn key(&self, group: Group, tz: Tz) -> String {
+    fn key(&self, group: ClickGroup, tz: Tz) -> String {
         let id = |id: Option<u128>| id.map(|id| uuid(id).to_string());
         let local = self.at.with_timezone(&tz);
         let text = match group {
-            Group::Partner | Group::Tag => id(self.partner),
-            Group::Program => id(self.program),
-            Group::Link => id(Some(self.link)),
-            Group::Country => self.country.map(str::to_owned),
-            Group::Region => self.country.zip(self.region).map(|(country, region)| format!("{country}-{region}")),
-            Group::Source => self.source.map(str::to_owned),
-            Group::Trigger => Some(if self.qr { "qr" } else { "link" }.to_owned()),
-            Group::Domain => Some("go.acme.test".to_owned()),
-            Group::Device => Some("mobile".to_owned()),
-            Group::Browser => Some("chrome".to_owned()),
-            Group::Os => Some("android".to_owned()),
-            Group::Referrer | Group::Campaign => None,
-            Group::Hour => {
+            ClickGroup::Partner | ClickGroup::Tag => id(self.partner),
+            ClickGroup::Program => id(self.program),
+            ClickGroup::Link => id(Some(self.link)),
+            ClickGroup::Country => self.country.map(str::to_owned),
+            ClickGroup::Region => self.country.zip(self.region).map(|(country, region)| format!("{country}-{region}")),
+            ClickGroup::Source => self.source.map(str::to_owned),
+            ClickGroup::Trigger => Some(if self.qr { "qr" } else { "link" }.to_owned()),
+            ClickGroup::Domain => Some("go.acme.test".to_owned()),
+            ClickGroup::Device => Some("mobile".to_owned()),
+            ClickGroup::Browser => Some("chrome".to_owned()),
+            ClickGroup::Os => Some("android".to_owned()),
+            ClickGroup::Referrer | ClickGroup::Campaign => None,
+            ClickGroup::Hour => {
                 let into = local.time() - local.time().with_hour_only();
                 Some((self.at - into).to_rfc3339_opts(SecondsFormat::Millis, true))
             }
-            Group::Day => Some(local.format("%Y-%m-%d").to_string()),
-            Group::Week => {
+            ClickGroup::Day => Some(local.format("%Y-%m-%d").to_string()),
+            ClickGroup::Week => {
                 let monday = local.date_naive() - TimeDelta::days(local.weekday().num_days_from_monday().into());
                 Some(monday.format("%Y-%m-%d").to_string())
             }
-            Group::Month => Some(local.format("%Y-%m").to_string()),
+            ClickGroup::Month => Some(local.format("%Y-%m").to_string()),
         };
         text.unwrap_or_else(|| "none".to_owned())
     }
 
-    fn keys(&self, group: Group, tz: Tz) -> Vec<String> {
-        if group != Group::Tag {
+    fn keys(&self, group: ClickGroup, tz: Tz) -> Vec<String> {
+        if group != ClickGroup::Tag {
             return vec![self.key(group, tz)];
         }
         let tags = self.tags();
@@ -147,14 +144,14 @@ impl Click {
         TAGS.iter().find(|(partner, _)| Some(*partner) == self.partner).map_or(&[], |(_, tags)| *tags)
     }
 
-    fn label(&self, group: Group, key: &str, tz: Tz) -> Option<String> {
+    fn label(&self, group: ClickGroup, key: &str, tz: Tz) -> Option<String> {
         let local = self.at.with_timezone(&tz);
         match group {
-            Group::Partner => self.partner.map(|id| name_of("partner", id, self.at)),
-            Group::Program => self.program.map(|id| name_of("program", id, self.at)),
-            Group::Link => Some(format!("go.acme.test/{}", name_of("link", self.link, self.at))),
-            Group::Hour => Some(local.format("%Y-%m-%d %H:00").to_string()),
-            Group::Week => Some(local.format("%G-W%V").to_string()),
+            ClickGroup::Partner => self.partner.map(|id| name_of("partner", id, self.at)),
+            ClickGroup::Program => self.program.map(|id| name_of("program", id, self.at)),
+            ClickGroup::Link => Some(format!("go.acme.test/{}", name_of("link", self.link, self.at))),
+            ClickGroup::Hour => Some(local.format("%Y-%m-%d %H:00").to_string()),
+            ClickGroup::Week => Some(local.format("%G-W%V").to_string()),
             _ => (key != "none").then(|| key.to_owned()),
         }
     }
@@ -171,7 +168,7 @@ impl Click {
             && tag.as_deref().is_none_or(|tag| self.tags().contains(&tag))
     }
 
-    fn count(&self, counts: &mut Counts) {
+    fn count(&self, counts: &mut ClickCounts) {
         counts.human_partner += i64::from(!self.bot && self.partner.is_some());
         *match (self.bot, self.qr) {
             (false, false) => &mut counts.human_link,
@@ -194,10 +191,10 @@ impl HourOnly for chrono::NaiveTime {
 }
 
 /// Clicks under keys: their counts, the latest click, and its label.
-type Tally<K> = BTreeMap<K, (Counts, Uuid, Option<String>)>;
+type Tally<K> = BTreeMap<K, (ClickCounts, Uuid, Option<String>)>;
 
 fn tally<K: Ord>(tally: &mut Tally<K>, key: K, click: &Click, label: Option<String>) {
-    let slot = tally.entry(key).or_insert((Counts::default(), click.id, label.clone()));
+    let slot = tally.entry(key).or_insert((ClickCounts::default(), click.id, label.clone()));
     click.count(&mut slot.0);
     if click.id > slot.1 {
         (slot.1, slot.2) = (click.id, label);
@@ -310,13 +307,13 @@ async fn traffic_is_what_counting_by_hand_gives(pool: PgPool) {
         if packed {
             packs::make(&pool, at("2026-06-01T00:00:00Z"), 1_000).await.unwrap();
         }
-        for &group in Group::ALL {
-            let (mut expected, mut totals) = (Tally::new(), Counts::default());
+        for &group in ClickGroup::ALL {
+            let (mut expected, mut totals) = (Tally::new(), ClickCounts::default());
             for click in clicks.iter().filter(|click| click.is_in(&latest)) {
                 click.count(&mut totals);
                 for key in click.keys(group, latest.tz) {
                     let label = if key == "none" { None } else { click.label(group, &key, latest.tz) };
-                    let label = if group == Group::Tag && key != "none" { Some(key.clone()) } else { label };
+                    let label = if group == ClickGroup::Tag && key != "none" { Some(key.clone()) } else { label };
                     tally(&mut expected, key, click, label);
                 }
             }
@@ -339,7 +336,7 @@ async fn traffic_is_what_counting_by_hand_gives(pool: PgPool) {
     }
 }
 
-async fn reach_agrees(db: &mut PgConnection, scope: &Scope, group: Group, clicks: &[Click]) {
+async fn reach_agrees(db: &mut PgConnection, scope: &Scope, group: ClickGroup, clicks: &[Click]) {
     let (mut total, mut by_key) = (0, BTreeMap::<String, i64>::new());
     for click in clicks.iter().filter(|click| click.is_in(scope) && click.partner.is_some() && !click.bot) {
         total += 1;
@@ -358,7 +355,7 @@ async fn reach_agrees(db: &mut PgConnection, scope: &Scope, group: Group, clicks
             .unwrap();
         assert_eq!(reach.total, total, "{group} {scope:?}");
         assert_eq!(reach.by_key.into_iter().collect::<BTreeMap<_, _>>(), by_key, "{group} {scope:?}");
-        if group == Group::Partner {
+        if group == ClickGroup::Partner {
             assert_eq!(
                 clicks::Measure::read(db, &packs::Cache::new(0), &scope, None)
                     .await
@@ -381,11 +378,11 @@ async fn what_is_over_the_limit_is_summed(pool: PgPool) {
     store(&pool, &clicks).await;
     let db = &mut *pool.acquire().await.unwrap();
     let scope = scope("2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z", Tz::UTC, Filter::default());
-    let selected = |counts: &Counts| counts.bot_link + counts.bot_qr;
+    let selected = |counts: &ClickCounts| counts.bot_link + counts.bot_qr;
 
-    let all = clicks::grouped(db, &packs::Cache::new(0), &scope, Group::Link, Bots::Bot, 100).await.unwrap();
+    let all = clicks::grouped(db, &packs::Cache::new(0), &scope, ClickGroup::Link, Bots::Bot, 100).await.unwrap();
     assert!(all.groups.is_sorted_by_key(|(key, _, counts)| (-selected(counts), key.clone())));
-    let cut = clicks::grouped(db, &packs::Cache::new(0), &scope, Group::Link, Bots::Bot, 1).await.unwrap();
+    let cut = clicks::grouped(db, &packs::Cache::new(0), &scope, ClickGroup::Link, Bots::Bot, 1).await.unwrap();
     assert_eq!(cut.totals, all.totals);
     assert_eq!(cut.groups, all.groups[..1]);
     let rest: i64 = all.groups[1..].iter().map(|(_, _, counts)| selected(counts)).sum();

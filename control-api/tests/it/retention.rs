@@ -1,6 +1,6 @@
 //! How long single clicks are kept, and what reports say of those that are gone.
 
-use control_api::{db, time::At};
+use model::time::Timestamp;
 use serde_json::{Value, json};
 use shared::Millis;
 use sqlx::PgPool;
@@ -23,7 +23,7 @@ async fn a_workspace_says_how_long_its_clicks_are_kept(pool: PgPool) {
     // The name alone is changed: the rest stays.
     let renamed = team.patch("/v1/workspace", json!({"name": "Acme"})).await.expect(200);
     assert_eq!(renamed["click_retention_days"], 380);
-    db::retention::announce(&pool, At::from_millis(service.now())).await.unwrap();
+    store::retention::announce(&pool, Timestamp::from_millis(service.now())).await.unwrap();
     assert!(team.get("/v1/workspace").await.expect(200)["clicks_pruned_before"].is_string());
     // Kept for ever from now on; what is gone stays gone.
     let forever = set(Value::Null).await.expect(200);
@@ -38,8 +38,8 @@ async fn a_report_that_counts_clicks_says_which_are_gone(pool: PgPool) {
     let (host, _) = team.campaign().await;
     let both = format!("&group_by=country&domain={host}");
     team.patch("/v1/workspace", json!({"click_retention_days": 380})).await.expect(200);
-    db::retention::announce(&pool, At::from_millis(service.now())).await.unwrap();
-    let day = |days: i64| At::from_millis(service.now().plus(days * Millis::DAY)).to_string()[..10].to_owned();
+    store::retention::announce(&pool, Timestamp::from_millis(service.now())).await.unwrap();
+    let day = |days: i64| Timestamp::from_millis(service.now().plus(days * Millis::DAY)).to_string()[..10].to_owned();
     let codes = async |kind: &str, from: i64, rest: &str| {
         let path = format!("/v1/reports/{kind}?from={}&to={}{rest}", day(from), day(1));
         let report = team.get(&path).await.expect(200);
@@ -88,8 +88,8 @@ async fn partitions_are_made_and_let_go_beside_readers_and_writers(pool: PgPool)
         select id, uuid_at('2020-03-15 12:00:00Z'), id, 'go.acme.test', 'x', 'https://acme.test/', 'link', 'desktop',
             'chrome', 'windows', 'appended', 1 from workspaces";
     sqlx::raw_sql(keep).execute(&pool).await.unwrap();
-    let before = At::from_millis(service.now().plus(-60 * Millis::DAY));
-    let dropped = db::retention::drop_partitions(&pool, before).await.unwrap();
+    let before = Timestamp::from_millis(service.now().plus(-60 * Millis::DAY));
+    let dropped = store::retention::drop_partitions(&pool, before).await.unwrap();
     assert_eq!(dropped, ["clicks_202001", "clicks_202002"]);
     assert!(!exists("clicks_202001").await && !exists("clicks_202002").await);
     assert!(exists("clicks_202003").await, "{} keeps a click in it", team.id());
@@ -98,8 +98,8 @@ async fn partitions_are_made_and_let_go_beside_readers_and_writers(pool: PgPool)
 /// One instance looks after the database at a time, and another does when that one is gone.
 #[sqlx::test(migrations = "../migrations")]
 async fn instances_take_turns_at_upkeep(pool: PgPool) {
-    let turn = db::retention::Turn::take(&pool).await.unwrap().unwrap();
-    assert!(db::retention::Turn::take(&pool).await.unwrap().is_none());
+    let turn = store::retention::Turn::take(&pool).await.unwrap().unwrap();
+    assert!(store::retention::Turn::take(&pool).await.unwrap().is_none());
     turn.end().await.unwrap();
-    assert!(db::retention::Turn::take(&pool).await.unwrap().is_some());
+    assert!(store::retention::Turn::take(&pool).await.unwrap().is_some());
 }

@@ -1,17 +1,16 @@
 //! Rollups that can be proved and repaired, and what becomes of old clicks.
 
+use analytics::grain::Day;
 use axum::http::Method;
-use control_api::{
-    db::rollups::{self, Day},
-    time::At,
-    work::{
-        rollups::{Check, check},
-        upkeep,
-    },
+use control_api::jobs::{
+    maintenance,
+    rollups::{Check, check},
 };
+use model::time::Timestamp;
 use serde_json::{Value, json};
 use shared::{Millis, id::ClickId, redirect::Visit};
 use sqlx::PgPool;
+use store::rollups;
 
 use super::service::{PHONE, Service, Team, random};
 
@@ -67,7 +66,7 @@ fn alike(service: &Service, click: &Value, fields: &Value) -> Value {
 
 /// The traffic report's totals of everything around now.
 pub async fn total(team: &Team) -> i64 {
-    let day = |days| At::from_millis(team.service.now().plus(days * Millis::DAY)).to_string();
+    let day = |days| Timestamp::from_millis(team.service.now().plus(days * Millis::DAY)).to_string();
     let path = format!("/v1/reports/traffic?from={}&to={}&group_by=source", &day(-20)[..10], &day(2)[..10]);
     team.get(&path).await.expect(200)["totals"]["total"].as_i64().unwrap()
 }
@@ -146,10 +145,10 @@ async fn rollups_are_proved_and_repaired_while_clicks_wait_to_be_folded(pool: Pg
     assert_eq!((differences(&pool).await, total(&team).await), (0, 5));
     let day = Day {
         workspace: team.id().uuid(),
-        start: At::parse(&format!("{}T00:00:00Z", &At::from_millis(now).to_string()[..10])).unwrap(),
+        start: Timestamp::parse(&format!("{}T00:00:00Z", &Timestamp::from_millis(now).to_string()[..10])).unwrap(),
     };
     assert_eq!(
-        rollups::rebuild(&pool, day, At::from_millis(now.plus(-Millis::DAY))).await.unwrap(),
+        rollups::rebuild(&pool, day, Timestamp::from_millis(now.plus(-Millis::DAY))).await.unwrap(),
         0,
         "nothing was wrong any more"
     );
@@ -195,7 +194,7 @@ async fn values_that_visitors_choose_are_bounded_once_a_day_is_over(pool: PgPool
     // Some call themselves so.
     visits(&service, &host, yesterday, &["(other)"]).await;
     fold_all(&pool).await;
-    upkeep::once(&service.app).await.unwrap();
+    maintenance::once(&service.app).await.unwrap();
 
     let keys: Vec<(String, i64)> = sqlx::query_as(
         "select key, human_link from click_rollups where dimension = 'source' and grain = 'day' order by human_link desc, key",
@@ -212,7 +211,7 @@ async fn values_that_visitors_choose_are_bounded_once_a_day_is_over(pool: PgPool
     assert_eq!(differences_of_months(&pool).await, 0);
     // To count them again changes nothing, and repairs to the same.
     let day = rollups::days(&pool, None).await.unwrap()[0];
-    let rebuild = async || rollups::rebuild(&pool, day, At::from_millis(service.now())).await.unwrap();
+    let rebuild = async || rollups::rebuild(&pool, day, Timestamp::from_millis(service.now())).await.unwrap();
     assert_eq!(rebuild().await, 0);
     sqlx::query("delete from click_rollups where dimension = 'source' and key <> '(other)'")
         .execute(&pool)
@@ -251,20 +250,20 @@ async fn old_clicks_go_where_the_workspace_says_so_and_their_counts_stay(pool: P
         let sql = "select sum(human_link)::bigint from click_rollups where workspace_id = $1 and dimension = 'all' and grain = 'day'";
         sqlx::query_scalar(sql).bind(team.id().uuid()).fetch_one(&pool).await.unwrap()
     };
-    let partition = format!("clicks_{}", At::from_millis(then).0.format("%Y%m"));
+    let partition = format!("clicks_{}", Timestamp::from_millis(then).0.format("%Y%m"));
     let stands = async || -> bool {
         sqlx::query_scalar("select to_regclass($1) is not null").bind(&partition).fetch_one(&pool).await.unwrap()
     };
 
     service.advance(500 * Millis::DAY);
-    upkeep::once(&service.app).await.unwrap();
+    maintenance::once(&service.app).await.unwrap();
     assert_eq!((clicks(&short).await, clicks(&long).await), (0, 2));
     assert_eq!((counted(&short).await, counted(&long).await), (2, 2));
     assert!(stands().await, "somebody keeps clicks in it");
     assert_eq!(differences(&pool).await, 0, "days whose clicks are gone are not compared");
 
     sqlx::query("update workspaces set click_retention_days = 400").execute(&pool).await.unwrap();
-    upkeep::once(&service.app).await.unwrap();
+    maintenance::once(&service.app).await.unwrap();
     assert!(!stands().await, "nobody keeps anything in it");
     assert_eq!((counted(&short).await, counted(&long).await), (2, 2));
 }
@@ -280,12 +279,12 @@ async fn counts_whose_clicks_are_gone_by_now_are_left_alone(pool: PgPool) {
     let days = rollups::days(&pool, None).await.unwrap();
     sqlx::query("update workspaces set click_retention_days = 380").execute(&pool).await.unwrap();
     service.advance(500 * Millis::DAY);
-    upkeep::once(&service.app).await.unwrap();
+    maintenance::once(&service.app).await.unwrap();
     let clicks: i64 = sqlx::query_scalar("select count(*) from clicks").fetch_one(&pool).await.unwrap();
     assert_eq!(clicks, 0);
     for day in days {
         assert_eq!(rollups::verify(&pool, day).await.unwrap(), 0);
-        assert_eq!(rollups::rebuild(&pool, day, At::from_millis(service.now())).await.unwrap(), 0);
+        assert_eq!(rollups::rebuild(&pool, day, Timestamp::from_millis(service.now())).await.unwrap(), 0);
     }
     let counted = "select sum(human_link)::bigint from click_rollups where dimension = 'all' and grain = 'day'";
     assert_eq!(sqlx::query_scalar::<_, i64>(counted).fetch_one(&pool).await.unwrap(), 2);

@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{Method, Request, header},
 };
-use control_api::domain::data_keys::{self, Rotated};
+use domain::data_keys::{self, Rotated};
 use serde_json::{Value, json};
 use shared::webhook::Secret;
 use sqlx::{ConnectOptions as _, PgPool};

@@ -14,14 +14,8 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use clap::Parser as _;
-use control_api::{
-    app::App,
-    config::Config,
-    db::{self, rollups::Place},
-    router, serve,
-    time::Ambient,
-    work,
-};
+use control_api::{app::App, config::Config, jobs, router};
+use model::time::Clock;
 use serde_json::{Value, json};
 use shared::{
     Millis,
@@ -33,6 +27,7 @@ use shared::{
     webhook::{self, Secret},
 };
 use sqlx::{ConnectOptions as _, PgPool};
+use store::rollups::Place;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -74,7 +69,7 @@ impl Service {
             #[command(flatten)]
             config: Config,
         }
-        serve::migrate(pool).await.unwrap();
+        store::migrations::migrate(pool).await.unwrap();
         let url = pool.connect_options().to_url_lossy().to_string();
         let exports = std::env::temp_dir().join(format!("nimriz-it-{}", uuid::Uuid::from_bytes(random())));
         let exports = format!("file://{}", exports.display());
@@ -94,14 +89,14 @@ impl Service {
         let ahead = Arc::new(AtomicI64::new(0));
         let clock = Arc::clone(&ahead);
         let now = move || Millis(chrono::Utc::now().timestamp_millis() + clock.load(Ordering::Relaxed));
-        let app = App::connect(config, Ambient::fixed(now)).await.unwrap();
+        let app = App::connect(config, Clock::fixed(now)).await.unwrap();
         Self { router: router::router(app.clone()), app, ahead }
     }
 
     /// Starts what runs without a request; it ends when the answer is dropped.
     pub fn work(&self) -> Work {
         let stop = CancellationToken::new();
-        work::start(&self.app, &stop, &TaskTracker::new());
+        jobs::start(&self.app, &stop, &TaskTracker::new());
         Work { stop }
     }
 
@@ -112,7 +107,7 @@ impl Service {
 
     /// The service's time.
     pub fn now(&self) -> Millis {
-        self.app.ambient.now()
+        self.app.clock.now()
     }
 
     /// Any request.
@@ -341,8 +336,8 @@ pub fn text(value: &Value, pointer: &str) -> String {
 
 /// Folds some of what is stored into the rollups, as the background work does, and answers how much.
 pub async fn fold(pool: &PgPool, limit: i64) -> i64 {
-    let clicks = db::rollups::fold_from(pool, limit, &mut Place::default()).await.unwrap();
-    let conversions = db::conversion_rollups::fold(pool, limit).await.unwrap();
+    let clicks = store::rollups::fold_from(pool, limit, &mut Place::default()).await.unwrap();
+    let conversions = store::conversion_rollups::fold(pool, limit).await.unwrap();
     clicks.unwrap_or_default() + conversions.unwrap_or_default()
 }
 

@@ -15,7 +15,7 @@ const CRAWLER: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.googl
 pub const ALL: &str = "from=2026-03-28&to=2026-04-02&tz=Europe/Berlin";
 
 pub fn at(text: &str) -> Millis {
-    control_api::time::At::parse(text).unwrap().millis()
+    model::time::Timestamp::parse(text).unwrap().millis()
 }
 
 /// A service whose clock stands at a moment.
@@ -23,7 +23,7 @@ pub async fn service_at(pool: &PgPool, moment: &str) -> Service {
     let service = Service::start(pool).await;
     for days in ["-1 month", "0", "1 month"] {
         sqlx::query("select ensure_click_partition($1::timestamptz + $2::text::interval)")
-            .bind(control_api::time::At::parse(moment).unwrap())
+            .bind(model::time::Timestamp::parse(moment).unwrap())
             .bind(days)
             .execute(pool)
             .await

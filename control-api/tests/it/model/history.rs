@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use control_api::{time::At, work::late};
+use control_api::jobs::late_attribution;
+use model::time::Timestamp;
 use serde_json::{Value, json};
 use shared::{Millis, id::ProgramId, redirect::Visit};
 use sqlx::PgPool;
@@ -113,7 +114,7 @@ impl History {
                 76..93 => self.send().await,
                 93..97 => self.repeat().await,
                 _ => {
-                    late::sweep(&self.service.app).await.unwrap();
+                    late_attribution::sweep(&self.service.app).await.unwrap();
                 }
             }
         }
@@ -293,7 +294,7 @@ impl History {
             if let (Some(click), 0..3) = (about, dice.roll(4)) {
                 let apart = dice.one_of(&[-6 * MINUTE, -4 * MINUTE, -1, 0, 1, DAY, DAY + 1, 2 * DAY, 2 * DAY + 1]);
                 let at = Millis(clicks[click].at).plus(apart).min(self.service.now());
-                body["occurred_at"] = At::from_millis(at).to_string().into();
+                body["occurred_at"] = Timestamp::from_millis(at).to_string().into();
             }
         } else if dice.roll(2) > 0 {
             body["original_event_id"] = format!("e{}", 1 + dice.roll(self.counters[source] + 3)).into();
@@ -328,10 +329,10 @@ impl History {
             assert_eq!(result["status"], "accepted", "{result}");
             let conversion = text(&result, "/conversion_id");
             let occurred = match body["occurred_at"].as_str() {
-                Some(said) => At::parse(said).unwrap().millis(),
+                Some(said) => Timestamp::parse(said).unwrap().millis(),
                 None => {
                     let read = self.team.get(&format!("/v1/conversions/{conversion}")).await.expect(200);
-                    let receipt = At::parse(&text(&read, "/occurred_at")).unwrap().millis();
+                    let receipt = Timestamp::parse(&text(&read, "/occurred_at")).unwrap().millis();
                     assert!((from..=to).contains(&receipt), "{read}");
                     receipt
                 }

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use analytics::{
+    scope::{Bots, Filter, Scope},
+    sums::ConversionGroups,
+};
 use chrono::{Datelike as _, TimeDelta};
 use chrono_tz::Tz;
-use control_api::db::{
-    packs,
-    reports::{
-        Bots, Filter, Scope,
-        conversions::{self, Grouped},
-    },
-};
 use sqlx::{PgPool, QueryBuilder};
+use store::{packs, reports::conversions};
 
 use super::{super::service::fold, Dice, TAGS, WORKSPACE, at, later, scope, setup, uuid};
 
@@ -22,7 +20,7 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
     let mut dice = Dice(11);
     let start = at("2026-03-27T20:00:00Z").0;
     // What is known now, and what was known then.
-    let mut sums = [BTreeMap::<(&str, String), conversions::Sums>::new(), BTreeMap::new()];
+    let mut sums = [BTreeMap::<(&str, String), analytics::sums::Sums>::new(), BTreeMap::new()];
     let mut beside = [(0, 0), (0, 0)];
     let mut sql = QueryBuilder::new(
         "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, amount_minor, currency, \
@@ -129,7 +127,7 @@ async fn conversions_are_what_summing_by_hand_gives(pool: PgPool) {
                 let facts = Scope { as_of: Some(as_of.unwrap_or_else(later)), ..across.clone() };
                 let mut told = vec![];
                 for scope in [cut, facts] {
-                    let Grouped { totals, groups, .. } =
+                    let ConversionGroups { totals, groups, .. } =
                         conversions::Conversions::read(db, &packs::Cache::new(0), &scope, group_of, Bots::All)
                             .await
                             .unwrap()

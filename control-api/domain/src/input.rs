@@ -1,0 +1,7 @@
+//! Reading of what callers send: JSON objects and rows of files become typed drafts, with all faults at once.
+
+mod fields;
+pub mod json;
+pub mod rows;
+
+pub use fields::*;
