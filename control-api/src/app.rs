@@ -4,7 +4,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use domain::{Context, context::Handles, events::EventCoalescer, sources::SourceLookups};
+use domain::{Context, context::Handles, events::outcome::EventCoalescer, sources::lookup::SourceLookups};
 use model::time::Clock;
 use object_store::{ObjectStore, path::Path};
 use shared::KeyRing;

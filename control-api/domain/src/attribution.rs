@@ -5,7 +5,7 @@
 //! What counts is the order in which events were received, not when their clicks arrived. An event may be stored
 //! before its click: then it waits as `pending_click`. So does an event without a token while a touch that its customer
 //! made before it waits, and would be the latest. Both are settled by the transaction that stores the click, or, where
-//! two ran at once, by the sweep of [`crate::jobs::late`].
+//! two ran at once, by the sweep of [`late attribution`].
 
 use shared::{
     Millis,
@@ -15,7 +15,6 @@ use shared::{
 use store::PgConnection;
 use uuid::Uuid;
 
-use super::follow_ons::{self, by_workspace};
 use crate::error::Error;
 use model::{
     conversion::{Method, Reason, Status},
@@ -38,7 +37,7 @@ fn judge(occurred_at: Millis, touch: &Touch) -> Result<(), Reason> {
         Err(Reason::OutsideWindow)
     } else if touch.token_reason == "tracking_disabled" {
         Err(Reason::TrackingDisabled)
-    } else if touch.partner_id.is_none() {
+    } else if touch.snapshot.partner_id.is_none() {
         Err(Reason::NoPartnerAssignment)
     } else {
         Ok(())
@@ -51,32 +50,14 @@ pub fn settle_by(conversion: &mut Conversion, method: Method, touch: Touch) {
     let verdict = judge(conversion.occurred_at.millis(), &touch);
     conversion.click_id = Some(touch.click_id);
     conversion.window_days = Some(touch.window_days);
-    conversion.link_id = Some(touch.link_id);
-    conversion.domain = Some(touch.domain);
-    conversion.slug = Some(touch.slug);
-    conversion.destination = Some(touch.destination);
-    conversion.utm_source = touch.utm_source;
-    conversion.utm_medium = touch.utm_medium;
-    conversion.utm_campaign = touch.utm_campaign;
-    conversion.utm_term = touch.utm_term;
-    conversion.utm_content = touch.utm_content;
-    conversion.experiment = touch.experiment;
-    conversion.variant = touch.variant;
-    conversion.country = touch.country;
-    conversion.bot_reason = touch.bot_reason;
     if let Err(reason) = verdict {
+        conversion.snapshot = touch.snapshot.without_owner();
         return refuse(conversion, reason);
     }
+    conversion.snapshot = touch.snapshot;
     conversion.status = Status::Attributed;
     conversion.method = Some(method);
     conversion.reason = None;
-    conversion.assignment_id = touch.assignment_id;
-    conversion.partner_id = touch.partner_id;
-    conversion.partner_key = touch.partner_key;
-    conversion.partner_name = touch.partner_name;
-    conversion.program_id = touch.program_id;
-    conversion.program_key = touch.program_key;
-    conversion.program_name = touch.program_name;
     if let Some(terms) = touch.terms {
         copy_terms(conversion, touch.click_id, terms);
     }
@@ -176,83 +157,15 @@ async fn by_touch<'a>(
     Ok(certain)
 }
 
-/// Clicks were stored in this transaction: settles what waited for them.
-///
-/// # Errors
-/// The database's.
-pub async fn clicks_landed(tx: &mut PgConnection, clicks: &[(Uuid, Uuid)]) -> Result<(), Error> {
-    if clicks.is_empty() {
-        return Ok(());
-    }
-    let (workspaces, ids): (Vec<_>, Vec<_>) = clicks.iter().copied().unzip();
-    let waiting = store::events::waiting_for_clicks(&mut *tx, &workspaces, &ids).await?;
-    let (customers, tokens): (Vec<_>, Vec<_>) =
-        waiting.into_iter().partition(|row| row.tried == Some(Method::Customer));
-    // The touches first, then those whom they decide about.
-    settle_waiting(tx, Method::Token, tokens).await?;
-    settle_waiting(tx, Method::Customer, customers).await?;
-    Ok(())
-}
-
-/// Settles leads and sales that wait, and then the follow-ons that waited for them. All are `pending_click` and locked.
-/// Answers those that go on waiting.
-///
-/// # Errors
-/// The database's.
-pub async fn settle_waiting(
-    tx: &mut PgConnection,
-    method: Method,
-    waiting: Vec<Conversion>,
-) -> Result<Vec<Conversion>, Error> {
-    let mut left = vec![];
-    for (workspace, mut rows) in by_workspace(waiting.into_iter()) {
-        let before: Vec<Option<Uuid>> = rows.iter().map(|row| row.click_id).collect();
-        attribute(tx, WorkspaceId::from_uuid(workspace), method, &mut rows).await?;
-        let mut changed = vec![];
-        for (row, before) in rows.into_iter().zip(before) {
-            if row.status.is_final() {
-                changed.push(row);
-            } else if row.click_id == before {
-                left.push(row);
-            } else {
-                // It waits for another touch now.
-                store::events::settle(&mut *tx, std::slice::from_ref(&row)).await?;
-                left.push(row);
-            }
-        }
-        store::events::settle(&mut *tx, &changed).await?;
-        follow_ons::originals_settled(tx, changed.iter()).await?;
-    }
-    Ok(left)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::events::Snapshot;
 
     fn touch(clicked_at: Millis) -> Touch {
         Touch {
             click_id: ClickId::mint(clicked_at, [0; 10]).uuid(),
-            link_id: Uuid::nil(),
-            domain: "go.acme.com".into(),
-            slug: "x".into(),
-            destination: "https://acme.com".into(),
-            assignment_id: None,
-            partner_id: Some(Uuid::nil()),
-            partner_key: None,
-            partner_name: None,
-            program_id: None,
-            program_key: None,
-            program_name: None,
-            utm_source: None,
-            utm_medium: None,
-            utm_campaign: None,
-            utm_term: None,
-            utm_content: None,
-            experiment: None,
-            variant: None,
-            country: None,
-            bot_reason: None,
+            snapshot: Snapshot { partner_id: Some(Uuid::nil()), ..Snapshot::default() },
             token_reason: "appended".into(),
             window_days: 30,
             terms: None,
@@ -274,7 +187,7 @@ mod tests {
         }
         let untracked = Touch { token_reason: "tracking_disabled".into(), ..touch(click) };
         assert_eq!(judge(click, &untracked), Err(Reason::TrackingDisabled));
-        let unassigned = Touch { partner_id: None, ..touch(click) };
+        let unassigned = Touch { snapshot: Snapshot::default(), ..touch(click) };
         assert_eq!(judge(click, &unassigned), Err(Reason::NoPartnerAssignment));
     }
 }

@@ -12,12 +12,15 @@ use shared::{
 };
 use uuid::{Uuid, Variant};
 
-use super::attribution;
-use crate::{
-    context::Context,
-    error::{ATTEMPTS, Error},
+use store::{
+    copy::InsertMode,
+    delivery::{Duplicates, Mints},
 };
-use store::delivery::{Duplicates, Mints};
+
+use crate::{
+    Context, Error, settle,
+    transaction::{Attempts, expected_new},
+};
 
 /// Bytes of a text by which rollups group clicks. The worker's own bounds lie below.
 const MAX_KEY: usize = 1_000;
@@ -74,17 +77,11 @@ pub async fn ingest(context: &Context, raw: &[u8]) -> Result<BatchReceipt, Error
         }
     }
 
-    let mut attempt = 1;
-    let mut way = if clicks.len() < store::copy::WORTHWHILE { Way::Merge } else { Way::Append };
+    let mut attempts = Attempts::of("clicks", clicks.len(), InsertMode::SkipExisting);
     let (stored, duplicates, rejected) = loop {
-        match write(context, &clicks, &refused, way).await {
-            Ok(Some(written)) => break written,
-            Ok(None) => way = Way::Merge,
-            Err(Error::Contended(_)) if attempt < ATTEMPTS => {
-                attempt += 1;
-                way = Way::Merge;
-            }
-            Err(error) => return Err(error),
+        match write(context, &clicks, &refused, attempts.mode()).await {
+            Ok(written) => break written,
+            Err(error) => attempts.again(error)?,
         }
     };
     store::delivery::add_up(&context.db, &mints, &duplicates).await?;
@@ -95,23 +92,14 @@ pub async fn ingest(context: &Context, raw: &[u8]) -> Result<BatchReceipt, Error
     Ok(receipt)
 }
 
-/// How clicks get into the store.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// As if all were new, which takes a third of the time; where one isn't, nothing is stored.
-    Append,
-    /// Those that are new.
-    Merge,
-}
-
 /// One transaction: what is admitted, what is refused, and what waited for it. Answers how many were new, those that
-/// were not, and how many are refused by reason; nothing where some were not new and had to be.
+/// were not, and how many are refused by reason.
 async fn write(
     context: &Context,
     clicks: &[Click<'_>],
     refused: &[Refused],
-    way: Way,
-) -> Result<Option<(u64, Duplicates, BTreeMap<String, u64>)>, Error> {
+    mode: InsertMode,
+) -> Result<(u64, Duplicates, BTreeMap<String, u64>), Error> {
     let mut tx = context.db.begin().await?;
     let named: HashSet<Uuid> = clicks.iter().map(|click| click.workspace.uuid()).collect();
     let known: HashSet<Uuid> = store::clicks::known_workspaces(&mut tx, &named.iter().copied().collect::<Vec<_>>())
@@ -130,18 +118,22 @@ async fn write(
     let mut duplicates = Duplicates::of(&admitted);
     // In the order of their key, so that batches that overlap lock rows in the same order.
     admitted.sort_unstable_by_key(|click| (click.workspace, click.id));
-    let stored = match way {
-        Way::Append if store::clicks::append(&mut tx, &admitted).await? => {
-            admitted.iter().map(|click| (click.workspace.uuid(), click.id.uuid())).collect()
+    let stored = match mode {
+        InsertMode::Optimistic => {
+            let stored = store::clicks::append(&mut tx, &admitted).await?;
+            expected_new(
+                stored.then(|| admitted.iter().map(|click| (click.workspace.uuid(), click.id.uuid())).collect()),
+            )?
         }
-        Way::Append => return Ok(None),
-        Way::Merge => store::clicks::insert(&mut tx, &store::clicks::Columns::of(&admitted)).await?,
+        InsertMode::SkipExisting | InsertMode::Serialized => {
+            store::clicks::insert(&mut tx, &store::clicks::Columns::of(&admitted)).await?
+        }
     };
     let rejected = reject(&mut tx, &refused).await?;
-    attribution::clicks_landed(&mut tx, &stored).await?;
+    settle::clicks_landed(&mut tx, &stored).await?;
     tx.commit().await?;
     duplicates.take(&stored);
-    Ok(Some((stored.len() as u64, duplicates, rejected)))
+    Ok((stored.len() as u64, duplicates, rejected))
 }
 
 /// The batch without U+0000, which Postgres can't store, where it seems to hold any. Nothing that matters holds one, so a

@@ -7,7 +7,7 @@ use shared::KeyRing;
 use store::PgPool;
 use store::packs::Cache;
 
-use crate::{events::EventCoalescer, sources::SourceLookups};
+use crate::{events::outcome::EventCoalescer, sources::lookup::SourceLookups};
 
 /// Handles of one instance, cheap to clone. It holds no state that matters, so any number of instances can run against
 /// one database.

@@ -4,10 +4,6 @@ use model::access::Denied;
 use serde::Serialize;
 use store::change::VersionMismatch;
 
-/// How often a transaction is begun anew before [`Error::Contended`] is answered. Transactions take their locks in
-/// one order as far as that goes; where they meet in a circle all the same, the database ends one of them.
-pub const ATTEMPTS: u32 = 4;
-
 /// Why a request can't be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,112 +1,35 @@
 //! Signed conversion events: each is stored once, known already, or refused by name; and each gets an
 //! attribution, at once or later.
 
-mod outcome;
-mod read;
+pub mod new_event;
+pub mod outcome;
 mod rehearsal;
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
+use model::conversion::{EventType, Method, Reason, Status};
 use shared::{
     id::{SourceId, WorkspaceId},
     token,
 };
-use store::PgConnection;
+use store::{PgConnection, copy::InsertMode, events::Conversion};
 use uuid::Uuid;
 
-pub use outcome::{AttributedLink, Attribution, EventResult, Outcome};
-use read::Event;
-pub use rehearsal::{Rehearsed, TokenState, rehearse};
-
-use super::{
-    attribution::{attribute, refuse},
-    follow_ons,
+use self::{new_event::Received, outcome::conflict};
+pub use self::{
+    new_event::{NewEvent, Rejected},
+    outcome::{AttributedLink, Attribution, EventResult, Outcome},
+    rehearsal::{Rehearsed, TokenState, rehearse},
 };
 use crate::{
-    coalesce::Coalescer,
-    context::Context,
-    error::{ATTEMPTS, Error},
+    Context, Error,
+    attribution::{attribute, refuse},
+    follow_ons,
+    transaction::{Attempts, expected_new},
 };
-use model::conversion::{EventType, Method, Reason, Status};
-use store::events::Conversion;
-
-/// The most events in one request.
-pub const MAX_BATCH: usize = 1_000;
-
-/// The events of a body.
-pub enum Sent {
-    /// One, on its own.
-    One(Value),
-    /// A batch of 1 to [`MAX_BATCH`].
-    Batch(Vec<Value>),
-}
-
-impl Sent {
-    /// Reads a body's shape; the events themselves are read one by one.
-    ///
-    /// # Errors
-    /// 422 where a batch is none, or has too few or too many events.
-    pub fn read(mut body: Value) -> Result<Self, Error> {
-        let alone = body.as_object().is_some_and(|object| object.len() == 1);
-        match body.get_mut("events").map(Value::take) {
-            None => Ok(Self::One(body)),
-            Some(Value::Array(events)) if (1..=MAX_BATCH).contains(&events.len()) => {
-                if alone {
-                    Ok(Self::Batch(events))
-                } else {
-                    Err(Error::field("", "unknown_field", "a batch holds `events` and nothing else"))
-                }
-            }
-            Some(Value::Array(_)) => Err(Error::field("/events", "length", "must have 1 to 1,000 events")),
-            Some(_) => Err(Error::field("/events", "type", "must be a list of events")),
-        }
-    }
-}
-
-/// Begins a transaction whose statements are planned once for all: to plan a join with the months of clicks anew costs
-/// more than the statement itself, and the plan is the same whatever is asked for. It goes by indexes: one that was made
-/// while a table was young would read all of it, however much came since, until the table is next analysed.
-const GENERIC: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
-/// The same, where nobody who stands in the way is waited for long: that is what [`Way::InTurn`] is for.
-const BRISK: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
-                     set local lock_timeout = '300ms'";
-
-/// An event id that stands for another event already.
-fn conflict(event_id: &str) -> Error {
-    let detail =
-        format!("event_id {event_id} was used for another event of this source; send the correction under a new id");
-    Error::Conflict { code: "event_id_conflict", detail }
-}
-
-/// How events get into the store. Those that were known when the transaction began never come so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// As if nobody stored the same meanwhile, for a fraction of the work; where somebody did, the transaction ends.
-    Append,
-    /// Those that are new.
-    Merge,
-    /// The same, after others that sell the same orders: for those who stood in each other's way.
-    InTurn,
-}
-
-/// Stores conversions, and answers the ids of those that were new.
-pub(super) async fn insert(tx: &mut PgConnection, rows: &[Conversion], way: Way) -> Result<Vec<Uuid>, Error> {
-    if rows.is_empty() {
-        return Ok(vec![]);
-    }
-    match way {
-        Way::Append if store::events::append(&mut *tx, rows).await? => Ok(rows.iter().map(|row| row.id).collect()),
-        Way::Append => Err(Error::Contended("somebody stores the same events".to_owned())),
-        Way::Merge | Way::InTurn => Ok(store::events::insert(&mut *tx, rows).await?),
-    }
-}
 
 /// The most events that came one by one and are stored together: few enough for nobody to wait long.
 const MOST_TOGETHER: usize = 100;
-
-/// Events that came one by one, and what becomes of each.
-pub type EventCoalescer = Coalescer<SourceId, Value, Result<Outcome, Error>>;
 
 /// Stores one event. Those of its source that come while a transaction runs are stored by the next one, together: a
 /// transaction costs several times what an event in it does.
@@ -117,14 +40,14 @@ pub async fn ingest_one(
     context: &Context,
     workspace: WorkspaceId,
     source: SourceId,
-    value: Value,
+    event: NewEvent,
 ) -> Result<Outcome, Error> {
     let serving = context.clone();
-    let serve = move |values: Vec<Value>| {
+    let serve = move |events: Vec<NewEvent>| {
         let context = serving.clone();
-        async move { ingest_each(&context, workspace, source, values).await }
+        async move { ingest_each(&context, workspace, source, events).await }
     };
-    context.events.serve(source, value, MOST_TOGETHER, serve).await.unwrap_or_else(|| Err(Error::unanswered()))
+    context.events.serve(source, event, MOST_TOGETHER, serve).await.unwrap_or_else(|| Err(Error::unanswered()))
 }
 
 /// The same for several, in one transaction if it can be.
@@ -132,17 +55,18 @@ async fn ingest_each(
     context: &Context,
     workspace: WorkspaceId,
     source: SourceId,
-    values: Vec<Value>,
+    events: Vec<NewEvent>,
 ) -> Vec<Result<Outcome, Error>> {
-    match ingest(context, workspace, source, &values).await {
+    let again = events.clone();
+    match ingest(context, workspace, source, events.into_iter().map(Ok).collect()).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error) if values.len() == 1 => vec![Err(error)],
-        Err(error @ Error::Unavailable(_)) => values.iter().map(|_| Err(error.for_another())).collect(),
-        // One of them may be at fault, or in somebody's way: the others don't suffer for it.
+        Err(error) if again.len() == 1 => vec![Err(error)],
+        Err(error @ Error::Unavailable(_)) => again.iter().map(|_| Err(error.for_another())).collect(),
+        // One of them may be at fault, or in another's way: the others don't suffer for it.
         Err(_) => {
             let mut each = vec![];
-            for value in &values {
-                let outcomes = ingest(context, workspace, source, std::slice::from_ref(value)).await;
+            for event in again {
+                let outcomes = ingest(context, workspace, source, vec![Ok(event)]).await;
                 each.push(outcomes.and_then(|mut outcomes| outcomes.pop().ok_or_else(Error::unanswered)));
             }
             each
@@ -158,15 +82,15 @@ pub async fn ingest(
     context: &Context,
     workspace: WorkspaceId,
     source: SourceId,
-    values: &[Value],
+    events: Vec<Result<NewEvent, Rejected>>,
 ) -> Result<Vec<Outcome>, Error> {
-    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(values.len());
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(events.len());
     // The first of a batch under an event id is stored; what repeats it is compared with that.
-    let mut firsts: Vec<Event> = vec![];
+    let mut firsts: Vec<Received> = vec![];
     let mut claims: Vec<(usize, String, Vec<u8>)> = vec![];
     let mut first_of: HashMap<String, usize> = HashMap::new();
-    for (index, value) in values.iter().enumerate() {
-        match read::read(context, workspace, source, value) {
+    for (index, event) in events.into_iter().enumerate() {
+        match event.and_then(|event| event.receive(&context.clock, workspace, source)) {
             Ok(event) => {
                 let row = &event.row;
                 claims.push((index, row.event_id.clone(), row.payload_hash.clone()));
@@ -176,10 +100,7 @@ pub async fn ingest(
                 }
                 outcomes.push(None);
             }
-            Err(error) => {
-                let event_id = value.get("event_id").and_then(Value::as_str).map(str::to_owned);
-                outcomes.push(Some(Outcome::Rejected { event_id, error }));
-            }
+            Err(rejected) => outcomes.push(Some(Outcome::Rejected(rejected))),
         }
     }
     // Ids sort like the batch: that is the order in which follow-ons of one original have their turns.
@@ -189,15 +110,11 @@ pub async fn ingest(
         event.row.id = id;
     }
 
-    let mut attempt = 1;
-    let mut way = if firsts.len() < store::copy::WORTHWHILE { Way::Merge } else { Way::Append };
+    let mut attempts = Attempts::of("events", firsts.len(), InsertMode::Serialized);
     let (stored, rows) = loop {
-        match write(context, workspace, source, &firsts, way).await {
-            Err(Error::Contended(_)) if attempt < ATTEMPTS => {
-                attempt += 1;
-                way = Way::InTurn;
-            }
-            other => break other?,
+        match write(context, workspace, source, &firsts, attempts.mode()).await {
+            Ok(written) => break written,
+            Err(error) => attempts.again(error)?,
         }
     };
 
@@ -212,8 +129,7 @@ pub async fn ingest(
         } else if row.payload_hash == hash {
             Outcome::Duplicate(Box::new(row))
         } else {
-            let error = conflict(&event_id);
-            Outcome::Rejected { event_id: Some(event_id), error }
+            Outcome::Rejected(conflict(event_id))
         });
     }
     Ok(outcomes.into_iter().flatten().collect())
@@ -225,12 +141,12 @@ async fn write(
     context: &Context,
     workspace: WorkspaceId,
     source: SourceId,
-    events: &[Event],
-    way: Way,
+    events: &[Received],
+    mode: InsertMode,
 ) -> Result<(HashSet<Uuid>, Vec<Conversion>), Error> {
     let names: Vec<&str> = events.iter().map(|event| event.row.event_id.as_str()).collect();
-    let mut tx = context.db.begin_with(if way == Way::InTurn { GENERIC } else { BRISK }).await?;
-    if way == Way::InTurn {
+    let mut tx = store::events::begin(&context.db, mode).await?;
+    if mode == InsertMode::Serialized {
         let sales = events.iter().filter(|event| event.row.r#type == EventType::Sale);
         let orders: Vec<&str> = sales.filter_map(|event| event.row.order_id.as_deref()).collect();
         store::events::lock_orders(&mut *tx, source.uuid(), &orders).await?;
@@ -238,7 +154,7 @@ async fn write(
     let known = store::events::by_event(&mut *tx, workspace, source.uuid(), &names).await?;
     let known: HashSet<&str> = known.iter().map(|row| row.event_id.as_str()).collect();
     let new = events.iter().filter(|event| !known.contains(event.row.event_id.as_str())).cloned().collect();
-    let (mut rows, follow_ons) = store(context, &mut tx, workspace, source, new, way).await?;
+    let (mut rows, follow_ons) = store(context, &mut tx, workspace, source, new, mode).await?;
     let stored = rows.iter().map(|row| row.id).chain(follow_ons).collect();
     // Leads and sales are as they were stored. The rest is known longer, or was settled after it was stored.
     let told: HashSet<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
@@ -257,24 +173,24 @@ async fn store(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     source: SourceId,
-    mut events: Vec<Event>,
-    way: Way,
+    mut events: Vec<Received>,
+    mode: InsertMode,
 ) -> Result<(Vec<Conversion>, Vec<Uuid>), Error> {
     flag_duplicate_orders(tx, workspace, source, events.iter_mut().map(|event| &mut event.row)).await?;
     let (follow_ons, leading): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.row.r#type.is_follow_on());
     let (by_token, by_customer): (Vec<_>, Vec<_>) = leading.into_iter().partition(|event| event.token.is_some());
 
     let by_token = by_token.into_iter().map(|event| with_token(context, workspace, event)).collect();
-    let mut stored = store_leading(tx, workspace, source, Method::Token, by_token, way).await?;
+    let mut stored = store_leading(tx, workspace, source, Method::Token, by_token, mode).await?;
     let by_customer = by_customer.into_iter().map(|event| event.row).collect();
-    stored.extend(store_leading(tx, workspace, source, Method::Customer, by_customer, way).await?);
+    stored.extend(store_leading(tx, workspace, source, Method::Customer, by_customer, mode).await?);
     let follow_ons = follow_ons.into_iter().map(|event| event.row).collect();
-    Ok((stored, follow_ons::store(tx, workspace, follow_ons, way).await?))
+    Ok((stored, follow_ons::store(tx, workspace, follow_ons, mode).await?))
 }
 
 /// What a token says by itself: whose click it names, or that it is none of ours. Then nothing else is tried.
-fn with_token(context: &Context, workspace: WorkspaceId, event: Event) -> Conversion {
-    let Event { mut row, token } = event;
+fn with_token(context: &Context, workspace: WorkspaceId, event: Received) -> Conversion {
+    let Received { mut row, token } = event;
     match token::verify(&context.token_secrets, workspace, token.as_deref().unwrap_or_default()) {
         Ok(click) => {
             row.click_id = Some(click.uuid());
@@ -292,7 +208,7 @@ async fn store_leading(
     source: SourceId,
     method: Method,
     mut rows: Vec<Conversion>,
-    way: Way,
+    mode: InsertMode,
 ) -> Result<Vec<Conversion>, Error> {
     if rows.is_empty() {
         return Ok(vec![]);
@@ -301,13 +217,13 @@ async fn store_leading(
         row.tried = Some(method);
     }
     attribute(tx, workspace, method, &mut rows).await?;
-    let mut ids: HashSet<Uuid> = insert(tx, &rows, way).await?.into_iter().collect();
+    let mut ids: HashSet<Uuid> = expected_new(store::events::insert(tx, &rows, mode).await?)?.into_iter().collect();
     // What was left out is known by now, or its order was sold meanwhile.
     let left_out = rows.iter_mut().filter(|row| !ids.contains(&row.id));
     flag_duplicate_orders(tx, workspace, source, left_out).await?;
     let again: Vec<Conversion> =
         rows.iter().filter(|row| !ids.contains(&row.id) && !row.flags.is_empty()).cloned().collect();
-    ids.extend(insert(tx, &again, Way::Merge).await?);
+    ids.extend(expected_new(store::events::insert(tx, &again, InsertMode::SkipExisting).await?)?);
     rows.retain(|row| ids.contains(&row.id));
     follow_ons::originals_settled(tx, rows.iter().filter(|row| row.status.is_final())).await?;
     Ok(rows)

@@ -14,13 +14,13 @@ use shared::{
 use store::PgConnection;
 use uuid::Uuid;
 
-use super::{
+use crate::{
+    Error,
     attribution::{refuse, reward},
-    events::{Way, insert},
+    transaction::expected_new,
 };
-use crate::error::Error;
 use model::conversion::{EventType, Method, Reason, Status};
-use store::events::Conversion;
+use store::{copy::InsertMode, events::Conversion};
 
 /// What a follow-on has found.
 #[derive(Debug, PartialEq)]
@@ -47,7 +47,7 @@ fn choose<'a>(follow_on: &Conversion, named: &[&'a Conversion]) -> Choice<'a> {
     let Some(best) = known.clone().map(rank).min() else { return Choice::None };
     let mut equals: Vec<&Conversion> = known.filter(|&one| rank(one) == best).collect();
     equals.sort_unstable_by_key(|one| (one.recorded_at, one.id));
-    let owner = |one: &Conversion| (one.partner_id, one.program_id);
+    let owner = |one: &Conversion| (one.snapshot.partner_id, one.snapshot.program_id);
     if equals.iter().any(|one| !one.status.is_final()) {
         Choice::Open
     } else if equals.iter().any(|one| owner(one) != owner(equals[0])) {
@@ -65,26 +65,7 @@ fn inherit(follow_on: &mut Conversion, original: &Conversion, so_far: &mut SoFar
     follow_on.reason = original.reason;
     follow_on.click_id = original.click_id;
     follow_on.window_days = original.window_days;
-    follow_on.link_id = original.link_id;
-    follow_on.domain.clone_from(&original.domain);
-    follow_on.slug.clone_from(&original.slug);
-    follow_on.destination.clone_from(&original.destination);
-    follow_on.assignment_id = original.assignment_id;
-    follow_on.partner_id = original.partner_id;
-    follow_on.partner_key.clone_from(&original.partner_key);
-    follow_on.partner_name.clone_from(&original.partner_name);
-    follow_on.program_id = original.program_id;
-    follow_on.program_key.clone_from(&original.program_key);
-    follow_on.program_name.clone_from(&original.program_name);
-    follow_on.utm_source.clone_from(&original.utm_source);
-    follow_on.utm_medium.clone_from(&original.utm_medium);
-    follow_on.utm_campaign.clone_from(&original.utm_campaign);
-    follow_on.utm_term.clone_from(&original.utm_term);
-    follow_on.utm_content.clone_from(&original.utm_content);
-    follow_on.experiment.clone_from(&original.experiment);
-    follow_on.variant.clone_from(&original.variant);
-    follow_on.country.clone_from(&original.country);
-    follow_on.bot_reason.clone_from(&original.bot_reason);
+    follow_on.snapshot.clone_from(&original.snapshot);
     follow_on.terms_version = original.terms_version;
     follow_on.reward_basis = original.reward_basis;
     follow_on.reward_rate_bps = original.reward_rate_bps;
@@ -134,7 +115,7 @@ pub(super) async fn store(
     tx: &mut PgConnection,
     workspace: WorkspaceId,
     mut follow_ons: Vec<Conversion>,
-    way: Way,
+    mode: InsertMode,
 ) -> Result<Vec<Uuid>, Error> {
     if follow_ons.is_empty() {
         return Ok(vec![]);
@@ -143,7 +124,7 @@ pub(super) async fn store(
         follow_on.tried = Some(Method::Original);
         follow_on.status = Status::PendingOriginal;
     }
-    let stored = insert(tx, &follow_ons, way).await?;
+    let stored = expected_new(store::events::insert(tx, &follow_ons, mode).await?)?;
     let (events, orders) = named(&follow_ons);
     // These, behind what came before them and was overlooked until now: each counts on those before it.
     let waiting = store::events::waiting_for_originals(&mut *tx, workspace.uuid(), &events, &orders).await?;
@@ -227,6 +208,7 @@ mod tests {
 
     use super::*;
     use model::time::Timestamp;
+    use store::events::Snapshot;
 
     const OWN: u128 = 1;
     const OTHER: u128 = 2;
@@ -236,7 +218,7 @@ mod tests {
         let (nil, now) = (Uuid::nil(), Timestamp::from_millis(Millis(at)));
         Conversion {
             r#type: kind,
-            partner_id: Some(Uuid::from_u128(partner)),
+            snapshot: Snapshot { partner_id: Some(Uuid::from_u128(partner)), ..Snapshot::default() },
             status: if partner == 0 { Status::PendingClick } else { Status::Attributed },
             recorded_at: Some(now),
             ..Conversion::received(Id::from_uuid(nil), source, Id::from_uuid(nil), [0; 32], now)

@@ -27,8 +27,10 @@ pub mod qr;
 pub mod records;
 pub mod reports;
 pub mod seal;
+pub mod settle;
 pub mod signature_check;
 pub mod sources;
+mod transaction;
 
 pub use context::Context;
 pub use error::{Error, FieldFault};

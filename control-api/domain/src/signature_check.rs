@@ -5,7 +5,6 @@
 //! explains the signature that the caller sent.
 
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use shared::{
     Millis,
@@ -17,13 +16,13 @@ use shared::{
 };
 
 use super::{
-    events::{self, Rehearsed, Sent},
+    events::{self, NewEvent, Rehearsed, Rejected},
     sources::belongs_to,
 };
 use crate::{
     context::Context,
     error::{Error, FieldFault},
-    input::json,
+    input::{event::Sent, json},
     seal,
 };
 use model::time::Timestamp;
@@ -200,7 +199,7 @@ pub async fn test(
             ));
         }
         match read(&body) {
-            Ok(events) => results = Some(events::rehearse(context, workspace, id, &events).await?),
+            Ok(events) => results = Some(events::rehearse(context, workspace, id, events).await?),
             Err(error) => {
                 problems.push(problem("body_invalid", error.to_string(), "See `errors`, and the rules of events."));
                 errors = error.field_faults();
@@ -341,7 +340,7 @@ fn disabled(source: &Source) -> Problem {
 }
 
 /// The events of a body.
-fn read(raw: &[u8]) -> Result<Vec<Value>, Error> {
+fn read(raw: &[u8]) -> Result<Vec<Result<NewEvent, Rejected>>, Error> {
     Ok(match Sent::read(json::parse_any(raw)?)? {
         Sent::One(event) => vec![event],
         Sent::Batch(events) => events,

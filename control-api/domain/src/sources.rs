@@ -1,6 +1,8 @@
 //! Secrets of sources: minted, rotated with an overlap, opened to verify. They are stored only encrypted,
 //! bound to their workspace, source and row.
 
+pub mod lookup;
+
 use std::sync::Arc;
 
 use shared::{
@@ -10,16 +12,14 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    coalesce::Coalescer,
     context::Context,
     error::Error,
     input::{Fields, line, word},
     seal,
 };
-use model::{
-    access::{Access, Plan},
-    time::{Timestamp, random},
-};
+use model::time::{Timestamp, random};
+
+use self::lookup::Verification;
 use store::{
     change::Change,
     sources::{SealedSecret, Source, SourceKind, SourceStatus},
@@ -27,23 +27,6 @@ use store::{
 
 /// Secrets of a source that may be valid at once, so that verifying a request stays bounded work.
 const MAX_VALID: u64 = 10;
-
-/// What verifies the requests of a source.
-pub struct Verification {
-    /// Whose source it is.
-    pub workspace: WorkspaceId,
-    /// The workspace's plan.
-    pub plan: Plan,
-    /// The workspace's surfaces.
-    pub access: Access,
-    /// The secrets that are valid now, newest first; never empty.
-    pub secrets: Vec<Secret>,
-    /// Whether its last use was noted a moment ago.
-    pub noted: bool,
-}
-
-/// Requests that want to know what verifies a source, and how each is told.
-pub type SourceLookups = Coalescer<SourceId, (), Result<Option<Arc<Verification>>, Error>>;
 
 /// What verifies the requests of a source; `None` where there is no such source, or it is disabled. Requests that come
 /// while it is being read share the next reading, never one that began before they came: a secret that has been ended is

@@ -18,7 +18,7 @@ use shared::id::{ExportId, WorkspaceId};
 use tokio::{io::AsyncWriteExt as _, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::rest;
+use super::rest::rest;
 use crate::app::App;
 use analytics::scope::{Filter, Scope};
 use domain::{

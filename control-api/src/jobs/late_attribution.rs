@@ -6,12 +6,13 @@ use std::time::Duration;
 use store::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::rest;
+use super::rest::rest;
 use crate::app::App;
 use domain::Error;
 use domain::{
-    attribution::{PATIENCE_DAYS, refuse, settle_waiting},
+    attribution::{PATIENCE_DAYS, refuse},
     follow_ons,
+    settle::settle_waiting,
 };
 use model::conversion::{Method, Reason, Status};
 use store::events::{Conversion, Place};

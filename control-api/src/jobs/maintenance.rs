@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::Millis;
 use tokio_util::sync::CancellationToken;
 
-use super::rest;
+use super::rest::rest;
 use crate::app::App;
 use model::time::Timestamp;
 

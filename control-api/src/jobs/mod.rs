@@ -6,6 +6,7 @@ pub mod late_attribution;
 pub mod maintenance;
 pub mod reconciler;
 pub mod replicator;
+mod rest;
 pub mod rollups;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,12 +23,4 @@ pub fn start(app: &App, stop: &CancellationToken, jobs: &TaskTracker) {
     jobs.spawn(late_attribution::run(app.clone(), stop.clone()));
     jobs.spawn(exports::run(app.clone(), stop.clone()));
     jobs.spawn(maintenance::run(app.clone(), stop.clone()));
-}
-
-/// Waits for `pause`, but no longer than until `stop`. False: it is time to stop.
-async fn rest(stop: &CancellationToken, pause: std::time::Duration) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => false,
-        () = tokio::time::sleep(pause) => true,
-    }
 }

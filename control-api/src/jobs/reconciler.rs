@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::record::version_of;
 use tokio_util::sync::CancellationToken;
 
-use super::rest;
+use super::rest::rest;
 use crate::{
     app::App,
     publish::{Failure, Publisher},

@@ -8,7 +8,7 @@ use store::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{maintenance::trimmed_before, rest};
+use super::{maintenance::trimmed_before, rest::rest};
 use crate::app::App;
 use analytics::grain::Day;
 use model::time::Timestamp;

@@ -18,7 +18,7 @@ use shared::record::Entry;
 use store::PgPool;
 use url::Url;
 
-use super::{Failure, Limits, Publisher};
+use super::publisher::{Failure, Limits, Publisher};
 use crate::config::KvConfig;
 
 /// Between two requests of all instances together: 1,000 in 5 minutes, which leaves something for a person's.

@@ -12,7 +12,7 @@ use shared::{
 };
 use url::Url;
 
-use super::{Failure, Limits, Publisher};
+use super::publisher::{Failure, Limits, Publisher};
 use model::time::Clock;
 
 pub(super) struct Push {

@@ -20,9 +20,10 @@ use store::{
     outbox::{self, Many},
 };
 use web::{
+    answer::versioned,
     auth::Auth,
     body::JsonBody,
-    change::{self, Preconditions, versioned},
+    change::{self, Preconditions},
     params::Params,
     path::Path,
     problem::ApiError,

@@ -15,8 +15,11 @@ use shared::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
-use domain::Error;
-use domain::events::{EventResult, Outcome, Sent};
+use domain::{
+    Error,
+    events::{EventResult, Outcome, Rejected},
+    input::{event::Sent, json},
+};
 use web::{body, limits::Visitor, path::Path, problem::ApiError};
 
 /// Path of events.
@@ -154,13 +157,19 @@ async fn ingest(
                 .map_err(|_| Error::Unavailable("as many batches of events are under way as may be".to_owned()))?,
         ),
     };
-    match Sent::read(domain::input::json::parse_any(&raw)?)? {
-        Sent::One(event) => match domain::events::ingest_one(&app, found.workspace, source, event).await? {
-            Outcome::Rejected { event_id, error } => Ok(ApiError::from(error).answer(event_id)),
-            outcome => Ok(Json(EventResults::One(outcome.into())).into_response()),
-        },
+    match Sent::read(json::parse_any(&raw)?)? {
+        Sent::One(event) => {
+            let outcome = match event {
+                Ok(event) => domain::events::ingest_one(&app, found.workspace, source, event).await?,
+                Err(rejected) => Outcome::Rejected(rejected),
+            };
+            match outcome {
+                Outcome::Rejected(Rejected { event_id, error }) => Ok(ApiError::from(error).answer(event_id)),
+                outcome => Ok(Json(EventResults::One(outcome.into())).into_response()),
+            }
+        }
         Sent::Batch(events) => {
-            let outcomes = domain::events::ingest(&app, found.workspace, source, &events).await?;
+            let outcomes = domain::events::ingest(&app, found.workspace, source, events).await?;
             let results = outcomes.into_iter().map(EventResult::from).collect();
             Ok(Json(EventResults::Batch(BatchResults { results })).into_response())
         }

@@ -27,9 +27,10 @@ use model::{
 };
 use store::links::Variant;
 use web::{
+    answer::versioned,
     auth::Auth,
     body::JsonBody,
-    change::{self, Preconditions, versioned},
+    change::{self, Preconditions},
     params::Params,
     path::Path,
     problem::ApiError,

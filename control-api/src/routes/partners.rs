@@ -22,9 +22,10 @@ use store::{
     partners::{Invite, Partner},
 };
 use web::{
+    answer::versioned,
     auth::Auth,
     body::JsonBody,
-    change::{self, Preconditions, versioned},
+    change::{self, Preconditions},
     params::Params,
     path::Path,
     problem::ApiError,

@@ -20,9 +20,10 @@ use model::{
 };
 use store::programs::Program;
 use web::{
+    answer::versioned,
     auth::Auth,
     body::JsonBody,
-    change::{self, Preconditions, versioned},
+    change::{self, Preconditions},
     params::Params,
     path::Path,
     problem::ApiError,

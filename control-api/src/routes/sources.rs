@@ -14,9 +14,10 @@ use model::{
 };
 use store::sources::{Source, SourceStatus};
 use web::{
+    answer::versioned,
     auth::Auth,
     body::{JsonBody, OptionalJsonBody},
-    change::{self, Preconditions, versioned},
+    change::{self, Preconditions},
     params::Params,
     path::Path,
     problem::ApiError,

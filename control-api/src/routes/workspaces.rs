@@ -21,9 +21,10 @@ use store::{
     workspaces::{InactivePartnerClicks, Workspace},
 };
 use web::{
+    answer::versioned,
     auth::{Auth, Operator},
     body::JsonBody,
-    change::{self, Preconditions, versioned},
+    change::{self, Preconditions},
     path::Path,
     problem::ApiError,
 };

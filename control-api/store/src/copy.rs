@@ -127,3 +127,22 @@ impl Rows {
         self.bytes(&array.0);
     }
 }
+
+/// How rows get into the store. Those that were known when the transaction began never come so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertMode {
+    /// As if all were new, for a fraction of the work; where one isn't, nothing is stored.
+    Optimistic,
+    /// Those that are new.
+    SkipExisting,
+    /// Those that are new, in turn with other transactions that would store the same.
+    Serialized,
+}
+
+impl InsertMode {
+    /// The mode to try first.
+    #[must_use]
+    pub const fn for_rows(count: usize) -> Self {
+        if count < WORTHWHILE { Self::SkipExisting } else { Self::Optimistic }
+    }
+}

@@ -1,141 +1,20 @@
 //! Partners and the notes on them.
 
-use serde::{Deserialize, Serialize};
+mod partner;
+
 use serde_json::{Map, Value, json};
-use shared::{
-    click::Named,
-    id::{Partner as Kind, PartnerId, Program, ProgramId, WorkspaceId},
-};
+use shared::id::{Partner as Kind, PartnerId, ProgramId, WorkspaceId};
 use sqlx::{PgConnection, PgExecutor, types::Json};
 
 use model::{
     page::{Order, SortedQuery},
-    reference::{NamedObject, Reference, named},
+    reference::Reference,
     status::Status,
     time::Timestamp,
 };
 
-shared::text_enum! {
-    /// How one stands with a partner.
-    pub enum Relationship {
-        /// Accepted.
-        Approved = "approved",
-        /// Asked to join.
-        Invited = "invited",
-        /// Said no, or was told no.
-        Declined = "declined",
-        /// Shut out.
-        Banned = "banned",
-        /// Left.
-        Deactivated = "deactivated",
-    }
-}
-
-/// A partner, as the API shows it.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Partner {
-    /// Its id.
-    #[schema(value_type = String, example = "prt_01h455vb4pex5vsknk084sn02q")]
-    pub id: PartnerId,
-    /// Its immutable key.
-    #[schema(example = "nomura")]
-    pub key: String,
-    /// Its name, as reports show it.
-    pub display_name: String,
-    /// `active`, `paused` or `archived`.
-    #[schema(value_type = String, example = "active")]
-    pub status: Status,
-    /// `approved`, `invited`, `declined`, `banned` or `deactivated`.
-    #[schema(value_type = String, example = "approved")]
-    pub relationship: Relationship,
-    /// Whom to talk to.
-    pub contact_name: Option<String>,
-    /// Where to write to.
-    pub contact_email: Option<String>,
-    /// The customer's own id of it, unique.
-    pub external_id: Option<String>,
-    /// How it was invited.
-    pub invite: Option<Invite>,
-    /// Tags, sorted.
-    pub tags: Vec<String>,
-    /// Its program unless an assignment names another.
-    #[schema(value_type = Option<NamedObject>)]
-    pub primary_program: Option<Named<'static, Program>>,
-    /// The customer's own.
-    #[schema(value_type = Object)]
-    pub metadata: Map<String, Value>,
-    /// Links that lead somewhere now and whose clicks are this partner's.
-    pub active_links: i64,
-    /// Raised by every change.
-    pub version: i64,
-    /// When it was made.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-    /// When it was last changed.
-    #[schema(value_type = String, format = DateTime)]
-    pub updated_at: Timestamp,
-    /// When its personal data was last erased.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub erased_at: Option<Timestamp>,
-}
-
-/// How a partner was invited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Invite {
-    /// When.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub sent_at: Option<Timestamp>,
-    /// By which way.
-    pub channel: Option<String>,
-    /// With which words.
-    pub message: Option<String>,
-}
-
-struct Row {
-    id: PartnerId,
-    key: String,
-    display_name: String,
-    status: Status,
-    relationship: Relationship,
-    contact_name: Option<String>,
-    contact_email: Option<String>,
-    external_id: Option<String>,
-    invite: Option<Json<Invite>>,
-    tags: Vec<String>,
-    program_id: Option<ProgramId>,
-    program_key: Option<String>,
-    program_name: Option<String>,
-    metadata: Json<Map<String, Value>>,
-    active_links: i64,
-    version: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    erased_at: Option<Timestamp>,
-}
-
-impl From<Row> for Partner {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id,
-            key: row.key,
-            display_name: row.display_name,
-            status: row.status,
-            relationship: row.relationship,
-            contact_name: row.contact_name,
-            contact_email: row.contact_email,
-            external_id: row.external_id,
-            invite: row.invite.map(|invite| invite.0),
-            tags: row.tags,
-            primary_program: named(row.program_id, row.program_key, row.program_name),
-            metadata: row.metadata.0,
-            active_links: row.active_links,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            erased_at: row.erased_at,
-        }
-    }
-}
+use partner::Row;
+pub use partner::{Invite, Partner, Relationship};
 
 macro_rules! select {
     ($($tail:literal)+, $($argument:expr),+) => {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests are tests too.
 #![allow(unreachable_pub)] // One binary: what its files share is `pub`.
 
+mod architecture;
 mod attribution;
 mod audit;
 mod bulk;

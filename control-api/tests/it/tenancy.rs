@@ -79,7 +79,7 @@ async fn references_between_rows_of_tenants_carry_the_workspace(db: PgPool) {
 async fn joins_of_rows_of_tenants_carry_the_workspace(db: PgPool) {
     let tables = tenant_tables(&db).await;
     let (mut joins, mut without) = (0, vec![]);
-    for (file, text) in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/db"))) {
+    for (file, text) in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/store/src"))) {
         // Words, so that line breaks and indentation say nothing.
         let words: Vec<&str> =
             text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty()).collect();

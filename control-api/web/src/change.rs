@@ -1,19 +1,17 @@
 //! Changes over HTTP: the conditions in a request's head, and the answer with its version.
 
 use axum::{
-    Json,
     extract::FromRequestParts,
-    http::{HeaderValue, StatusCode, header, request::Parts},
-    response::{IntoResponse, Response},
+    http::{StatusCode, request::Parts},
+    response::Response,
 };
 use domain::{Context, Error};
 use model::access::Caller;
 use serde::Serialize;
-use serde_json::Value;
 use shared::id::WorkspaceId;
-use store::change::{Answer, Begun, Change};
+use store::change::{Begun, Change};
 
-use crate::{problem::ApiError, request_id};
+use crate::{answer::answer, problem::ApiError, request_id};
 
 /// The longest `Idempotency-Key`, in characters.
 const MAX_KEY: usize = 255;
@@ -105,24 +103,4 @@ pub async fn finish_with_secret(
     secret: Option<(&str, &str)>,
 ) -> Result<Response, ApiError> {
     Ok(answer(change.finish_with_secret(status.as_u16(), resource, secret).await?))
-}
-
-/// Sends the answer to a change; a resource's version is its `ETag`.
-#[must_use]
-pub fn answer(Answer { status, body }: Answer) -> Response {
-    let version = body.get("version").and_then(Value::as_i64);
-    let response = (StatusCode::from_u16(status).unwrap_or(StatusCode::OK), Json(body)).into_response();
-    match version {
-        Some(version) => versioned(version, response),
-        None => response,
-    }
-}
-
-/// An answer with its resource's version as `ETag`, for `If-Match`.
-pub fn versioned(version: i64, answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
-    if let Ok(value) = HeaderValue::from_str(&format!("\"{version}\"")) {
-        response.headers_mut().insert(header::ETAG, value);
-    }
-    response
 }

@@ -4,6 +4,7 @@
 
 use domain::Context;
 
+pub mod answer;
 pub mod auth;
 pub mod body;
 pub mod change;

@@ -10,7 +10,7 @@ use model::access::Denied;
 use serde::Serialize;
 use store::change::{Answer, VersionMismatch};
 
-use crate::{change, request_id};
+use crate::{answer::answer, request_id};
 
 /// How a handler ends instead of its answer.
 #[derive(Debug, thiserror::Error)]
@@ -106,8 +106,8 @@ impl ApiError {
         let detail = self.to_string();
         let mut retry_after = None;
         let errors = match self {
-            Self::Replayed(answer) => {
-                let mut response = change::answer(*answer);
+            Self::Replayed(stored) => {
+                let mut response = answer(*stored);
                 response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
                 return response;
             }

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use shared::{
     click::Named,
-    id::{ConversionId, Partner, PartnerId, Program, ProgramId},
+    id::{ConversionId, Partner, PartnerId, Program, ProgramId, SourceId},
 };
 
-use crate::error::Error;
+use super::new_event::{NewEvent, Rejected};
+use crate::{Error, coalesce::Coalescer};
 use model::conversion::{Method, Reason, Status};
 use store::events::Conversion;
 
@@ -17,12 +18,7 @@ pub enum Outcome {
     /// Stored before.
     Duplicate(Box<Conversion>),
     /// Refused; its id is still free.
-    Rejected {
-        /// As sent, if it is a text.
-        event_id: Option<String>,
-        /// Why.
-        error: Error,
-    },
+    Rejected(Rejected),
 }
 
 /// The answer to one event.
@@ -85,23 +81,24 @@ impl Attribution {
     /// What a stored conversion says.
     #[must_use]
     pub fn of(row: &Conversion) -> Self {
+        let click = &row.snapshot;
         let text = |value: &Option<String>| value.clone().unwrap_or_default().into();
-        let partner = row.partner_id.map(|id| Named {
+        let partner = click.partner_id.map(|id| Named {
             id: PartnerId::from_uuid(id),
-            key: text(&row.partner_key),
-            name: text(&row.partner_name),
+            key: text(&click.partner_key),
+            name: text(&click.partner_name),
         });
-        let program = row.program_id.map(|id| Named {
+        let program = click.program_id.map(|id| Named {
             id: ProgramId::from_uuid(id),
-            key: text(&row.program_key),
-            name: text(&row.program_name),
+            key: text(&click.program_key),
+            name: text(&click.program_name),
         });
-        let link = row.link_id.map(|id| AttributedLink {
+        let link = click.link_id.map(|id| AttributedLink {
             id: shared::Id::from_uuid(id),
             short_url: format!(
                 "https://{}/{}",
-                row.domain.as_deref().unwrap_or_default(),
-                row.slug.as_deref().unwrap_or_default()
+                click.domain.as_deref().unwrap_or_default(),
+                click.slug.as_deref().unwrap_or_default()
             ),
         });
         Self { status: row.status, method: row.method, reason: row.reason, partner, program, link }
@@ -113,7 +110,7 @@ impl From<Outcome> for EventResult {
         let (status, row) = match outcome {
             Outcome::Accepted(row) => ("accepted", row),
             Outcome::Duplicate(row) => ("duplicate", row),
-            Outcome::Rejected { event_id, error } => {
+            Outcome::Rejected(Rejected { event_id, error }) => {
                 let (code, detail) = (error.code(), error.to_string());
                 let errors = error.field_faults();
                 return Self {
@@ -138,3 +135,13 @@ impl From<Outcome> for EventResult {
         }
     }
 }
+
+/// An event id that stands for another event already.
+pub(super) fn conflict(event_id: String) -> Rejected {
+    let detail =
+        format!("event_id {event_id} was used for another event of this source; send the correction under a new id");
+    Rejected { event_id: Some(event_id), error: Error::Conflict { code: "event_id_conflict", detail } }
+}
+
+/// Events that came one by one, and the outcome of each.
+pub type EventCoalescer = Coalescer<SourceId, NewEvent, Result<Outcome, Error>>;

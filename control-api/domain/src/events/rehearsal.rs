@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use serde_json::Value;
 use shared::{
     id::{SourceId, WorkspaceId},
     token,
 };
 
-use super::read;
+use super::{
+    new_event::{NewEvent, Rejected},
+    outcome::conflict,
+};
 use crate::{
     context::Context,
     error::{Error, FieldFault},
@@ -51,7 +53,7 @@ pub struct Rehearsed {
 }
 
 impl Rehearsed {
-    fn rejected(index: usize, event_id: Option<String>, error: Error) -> Self {
+    fn rejected(index: usize, Rejected { event_id, error }: Rejected) -> Self {
         let (code, detail) = (error.code(), error.to_string());
         let errors = error.field_faults();
         Self { index, event_id, status: "rejected", code: Some(code), detail: Some(detail), errors, token: None }
@@ -66,24 +68,23 @@ pub async fn rehearse(
     context: &Context,
     workspace: WorkspaceId,
     source: SourceId,
-    values: &[Value],
+    events: Vec<Result<NewEvent, Rejected>>,
 ) -> Result<Vec<Rehearsed>, Error> {
-    let read: Vec<_> = values.iter().map(|value| read::read(context, workspace, source, value)).collect();
+    let received: Vec<_> = events.into_iter().map(|event| event?.receive(&context.clock, workspace, source)).collect();
     let verify = |token: &str| token::verify(&context.token_secrets, workspace, token);
-    let ids: Vec<&str> = read.iter().flatten().map(|event| event.row.event_id.as_str()).collect();
-    let tokens = read.iter().flatten().filter_map(|event| event.token.as_deref());
+    let ids: Vec<&str> = received.iter().flatten().map(|event| event.row.event_id.as_str()).collect();
+    let tokens = received.iter().flatten().filter_map(|event| event.token.as_deref());
     let clicks: Vec<_> = tokens.filter_map(|token| verify(token).ok()).collect();
     let stored = store::events::by_event(&context.reads, workspace, source.uuid(), &ids).await?;
     let mut known: HashMap<String, Vec<u8>> = stored.into_iter().map(|row| (row.event_id, row.payload_hash)).collect();
-    let received = store::signature_check::clicks_received(&context.reads, workspace, &clicks).await?;
+    let arrived = store::signature_check::clicks_received(&context.reads, workspace, &clicks).await?;
 
-    let mut answers = Vec::with_capacity(values.len());
-    for (index, (value, event)) in values.iter().zip(read).enumerate() {
+    let mut answers = Vec::with_capacity(received.len());
+    for (index, event) in received.into_iter().enumerate() {
         let event = match event {
             Ok(event) => event,
-            Err(error) => {
-                let event_id = value.get("event_id").and_then(Value::as_str).map(str::to_owned);
-                answers.push(Rehearsed::rejected(index, event_id, error));
+            Err(rejected) => {
+                answers.push(Rehearsed::rejected(index, rejected));
                 continue;
             }
         };
@@ -92,7 +93,7 @@ pub async fn rehearse(
             None => "accepted",
             Some(there) if *there == hash => "duplicate",
             Some(_) => {
-                answers.push(Rehearsed::rejected(index, Some(event_id.clone()), super::conflict(&event_id)));
+                answers.push(Rehearsed::rejected(index, conflict(event_id)));
                 continue;
             }
         };
@@ -100,7 +101,7 @@ pub async fn rehearse(
         let token = match event.token.as_deref().map(verify) {
             None => TokenState::Absent,
             Some(Err(token::InvalidToken)) => TokenState::Invalid,
-            Some(Ok(click)) if received.contains(&click) => TokenState::ClickReceived,
+            Some(Ok(click)) if arrived.contains(&click) => TokenState::ClickReceived,
             Some(Ok(_)) => TokenState::ClickNotReceived,
         };
         answers.push(Rehearsed {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::Conversion;
+use super::conversion::Conversion;
 use crate::copy::Rows;
 use model::conversion::{Method, Reason};
 
@@ -15,7 +15,7 @@ const ROOM: usize = 768;
 ///
 /// # Errors
 /// The database's.
-pub async fn append(db: &mut PgConnection, conversions: &[Conversion]) -> sqlx::Result<bool> {
+pub(super) async fn append(db: &mut PgConnection, conversions: &[Conversion]) -> sqlx::Result<bool> {
     // Each stored and settled at the transaction's time, as by a statement's `now()`.
     let now = sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&mut *db).await?;
     // In the order in which `insert` stores them.
@@ -35,7 +35,7 @@ pub async fn append(db: &mut PgConnection, conversions: &[Conversion]) -> sqlx::
 }
 
 fn row(rows: &mut Rows, conversion: &Conversion, now: DateTime<Utc>) {
-    let c = conversion;
+    let (c, s) = (conversion, &conversion.snapshot);
     rows.columns(53);
     rows.id(Some(c.workspace_id));
     rows.id(Some(c.id));
@@ -60,26 +60,26 @@ fn row(rows: &mut Rows, conversion: &Conversion, now: DateTime<Utc>) {
     rows.id(c.click_id);
     rows.id(c.original_id);
     rows.int(c.window_days);
-    rows.id(c.link_id);
-    rows.some(c.domain.as_deref());
-    rows.some(c.slug.as_deref());
-    rows.some(c.destination.as_deref());
-    rows.id(c.assignment_id);
-    rows.id(c.partner_id);
-    rows.some(c.partner_key.as_deref());
-    rows.some(c.partner_name.as_deref());
-    rows.id(c.program_id);
-    rows.some(c.program_key.as_deref());
-    rows.some(c.program_name.as_deref());
-    rows.some(c.utm_source.as_deref());
-    rows.some(c.utm_medium.as_deref());
-    rows.some(c.utm_campaign.as_deref());
-    rows.some(c.utm_term.as_deref());
-    rows.some(c.utm_content.as_deref());
-    rows.some(c.experiment.as_deref());
-    rows.some(c.variant.as_deref());
-    rows.some(c.country.as_deref());
-    rows.some(c.bot_reason.as_deref());
+    rows.id(s.link_id);
+    rows.some(s.domain.as_deref());
+    rows.some(s.slug.as_deref());
+    rows.some(s.destination.as_deref());
+    rows.id(s.assignment_id);
+    rows.id(s.partner_id);
+    rows.some(s.partner_key.as_deref());
+    rows.some(s.partner_name.as_deref());
+    rows.id(s.program_id);
+    rows.some(s.program_key.as_deref());
+    rows.some(s.program_name.as_deref());
+    rows.some(s.utm_source.as_deref());
+    rows.some(s.utm_medium.as_deref());
+    rows.some(s.utm_campaign.as_deref());
+    rows.some(s.utm_term.as_deref());
+    rows.some(s.utm_content.as_deref());
+    rows.some(s.experiment.as_deref());
+    rows.some(s.variant.as_deref());
+    rows.some(s.country.as_deref());
+    rows.some(s.bot_reason.as_deref());
     rows.int(c.terms_version);
     rows.some(c.reward_basis.map(shared::reward::Basis::as_str));
     rows.int(c.reward_rate_bps);

@@ -4,7 +4,10 @@ use shared::id::WorkspaceId;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{Conversion, rows::conversions};
+use super::{
+    conversion::{Conversion, Snapshot},
+    rows::conversions,
+};
 use model::time::Timestamp;
 
 /// What attribution needs of a click, and what held at the time of the event.
@@ -12,26 +15,7 @@ use model::time::Timestamp;
 #[allow(missing_docs)] // Named like the columns of `clicks` and `program_reward_terms`.
 pub struct Touch {
     pub click_id: Uuid,
-    pub link_id: Uuid,
-    pub domain: String,
-    pub slug: String,
-    pub destination: String,
-    pub assignment_id: Option<Uuid>,
-    pub partner_id: Option<Uuid>,
-    pub partner_key: Option<String>,
-    pub partner_name: Option<String>,
-    pub program_id: Option<Uuid>,
-    pub program_key: Option<String>,
-    pub program_name: Option<String>,
-    pub utm_source: Option<String>,
-    pub utm_medium: Option<String>,
-    pub utm_campaign: Option<String>,
-    pub utm_term: Option<String>,
-    pub utm_content: Option<String>,
-    pub experiment: Option<String>,
-    pub variant: Option<String>,
-    pub country: Option<String>,
-    pub bot_reason: Option<String>,
+    pub snapshot: Snapshot,
     pub token_reason: String,
     pub window_days: i32,
     pub terms: Option<Terms>,
@@ -91,26 +75,28 @@ pub async fn touches(
         if let Some(slot) = slot {
             *slot = Some(Touch {
                 click_id: row.click_id,
-                link_id: row.link_id,
-                domain: row.domain,
-                slug: row.slug,
-                destination: row.destination,
-                assignment_id: row.assignment_id,
-                partner_id: row.partner_id,
-                partner_key: row.partner_key,
-                partner_name: row.partner_name,
-                program_id: row.program_id,
-                program_key: row.program_key,
-                program_name: row.program_name,
-                utm_source: row.utm_source,
-                utm_medium: row.utm_medium,
-                utm_campaign: row.utm_campaign,
-                utm_term: row.utm_term,
-                utm_content: row.utm_content,
-                experiment: row.experiment,
-                variant: row.variant,
-                country: row.country,
-                bot_reason: row.bot_reason,
+                snapshot: Snapshot {
+                    link_id: Some(row.link_id),
+                    domain: Some(row.domain),
+                    slug: Some(row.slug),
+                    destination: Some(row.destination),
+                    assignment_id: row.assignment_id,
+                    partner_id: row.partner_id,
+                    partner_key: row.partner_key,
+                    partner_name: row.partner_name,
+                    program_id: row.program_id,
+                    program_key: row.program_key,
+                    program_name: row.program_name,
+                    utm_source: row.utm_source,
+                    utm_medium: row.utm_medium,
+                    utm_campaign: row.utm_campaign,
+                    utm_term: row.utm_term,
+                    utm_content: row.utm_content,
+                    experiment: row.experiment,
+                    variant: row.variant,
+                    country: row.country,
+                    bot_reason: row.bot_reason,
+                },
                 token_reason: row.token_reason,
                 window_days: row.window_days,
                 terms: row.terms_version.zip(row.basis).map(|(version, basis)| Terms {
@@ -227,7 +213,7 @@ fn as_json(rows: &[Conversion]) -> sqlx::Result<String> {
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Result<Vec<Uuid>> {
+pub(super) async fn insert_new(db: impl PgExecutor<'_>, rows: &[Conversion]) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "insert into conversions (workspace_id, id, source_id, event_id, payload_hash, type, event_name, customer_id, order_id,
            original_event_id, amount_minor, currency, quantity, occurred_at, metadata, status, method, tried, reason, attributed_at,

@@ -6,7 +6,7 @@ use shared::reward::SoFar;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{Conversion, rows::conversions};
+use super::{conversion::Conversion, rows::conversions};
 use model::time::Timestamp;
 
 /// The conversions that wait for one of these clicks, locked in the order of their ids.
