@@ -105,7 +105,7 @@ async fn main() -> anyhow::Result<()> {
         }
         #[allow(clippy::print_stdout)] // This command's whole purpose.
         Command::Openapi => {
-            println!("{}", serde_json::to_string_pretty(&control_api::openapi::document())?);
+            println!("{}", serde_json::to_string_pretty(&control_api::router::document())?);
             Ok(())
         }
     }

@@ -34,12 +34,6 @@ pub fn base() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Base::openapi())
 }
 
-/// The document.
-#[must_use]
-pub fn document() -> Value {
-    complete(&crate::router::api().split_for_parts().1)
-}
-
 /// What the tags hold together, in the order in which a reader meets them.
 const TAGS: [(&str, &str); 15] = [
     ("workspaces", "The operator makes workspaces; their admins read and change their own."),

@@ -44,6 +44,12 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(routes::system::router())
 }
 
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> serde_json::Value {
+    openapi::complete(&api().split_for_parts().1)
+}
+
 /// The whole service: the documented API, our worker's own door, and the pages.
 pub fn router(app: App) -> Router {
     let (api, document) = api().split_for_parts();

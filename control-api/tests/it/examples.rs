@@ -81,7 +81,7 @@ async fn the_documents_answers_are_the_services(pool: PgPool) {
             "{operation}: run this test with NIM_WRITE_EXAMPLES=1, then `cargo xtask openapi`"
         );
     }
-    let document = control_api::openapi::document();
+    let document = control_api::router::document();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             for (status, answer) in operation["responses"].as_object().unwrap() {

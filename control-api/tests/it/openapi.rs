@@ -11,7 +11,7 @@ use super::service::Service;
 /// `cargo xtask openapi` writes it anew.
 #[test]
 fn the_committed_document_is_current() {
-    let current = serde_json::to_string_pretty(&control_api::openapi::document()).expect("a document");
+    let current = serde_json::to_string_pretty(&control_api::router::document()).expect("a document");
     let committed = include_str!("../../../openapi.json");
     assert!(current.trim() == committed.trim(), "openapi.json has drifted; run `cargo xtask openapi` and commit it");
 }
@@ -19,7 +19,7 @@ fn the_committed_document_is_current() {
 /// What a reader needs to call an operation without asking anybody.
 #[test]
 fn every_operation_is_described_in_full() {
-    let document = control_api::openapi::document();
+    let document = control_api::router::document();
     let tags: Vec<&Value> = list(&document["tags"]).iter().map(|tag| &tag["name"]).collect();
     let (mut gaps, mut ids) = (vec![], BTreeSet::new());
     for (path, item) in fields(&document["paths"]) {
@@ -66,7 +66,7 @@ fn every_operation_is_described_in_full() {
 /// What a reader copies is right, and what a client's types are made of fits what they will read.
 #[test]
 fn every_example_fits_its_schema() {
-    let document = control_api::openapi::document();
+    let document = control_api::router::document();
     let (mut seen, mut faults) = (0, vec![]);
     for (path, item) in fields(&document["paths"]) {
         for (method, operation) in fields(item) {
@@ -93,7 +93,7 @@ fn every_example_fits_its_schema() {
 /// Unknown fields are faults, so the schemas of bodies must say so.
 #[test]
 fn bodies_are_closed_and_nothing_points_nowhere() {
-    let document = control_api::openapi::document();
+    let document = control_api::router::document();
     let schemas = &document["components"]["schemas"];
     let (mut bodies, mut all) = (BTreeSet::new(), BTreeSet::new());
     for (_, item) in fields(&document["paths"]) {
@@ -116,7 +116,7 @@ fn bodies_are_closed_and_nothing_points_nowhere() {
 #[test]
 fn every_code_has_a_remedy() {
     let rules = include_str!("../../../docs/reference/errors.md");
-    let document = control_api::openapi::document();
+    let document = control_api::router::document();
     let mut codes = BTreeSet::new();
     for (_, item) in fields(&document["paths"]) {
         for (_, operation) in fields(item) {
@@ -141,7 +141,7 @@ fn every_code_of_the_table_is_documented() {
     let rules = include_str!("../../../docs/reference/errors.md");
     let rows = rules.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5"));
     let codes = rows.filter_map(|row| row.split('|').nth(2)).flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    let document = control_api::openapi::document()["paths"].to_string();
+    let document = control_api::router::document()["paths"].to_string();
     let (mut seen, mut unnamed) = (0, vec![]);
     for code in codes.filter(|code| !OF_NONE.contains(code)) {
         seen += 1;
@@ -158,7 +158,7 @@ fn every_code_of_the_table_is_documented() {
 async fn every_documented_word_is_taken(pool: PgPool) {
     let service = Service::start(&pool).await;
     let team = service.team().await;
-    let document = control_api::openapi::document();
+    let document = control_api::router::document();
     let (mut asked, mut refused) = (0, vec![]);
     for (path, item) in fields(&document["paths"]).filter(|(path, _)| !path.contains('{')) {
         let operation = &item["get"];

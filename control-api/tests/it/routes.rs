@@ -46,7 +46,7 @@ impl Route {
 
 /// All of them.
 pub fn all() -> Vec<Route> {
-    let document = serde_json::to_value(control_api::openapi::document()).unwrap();
+    let document = serde_json::to_value(control_api::router::document()).unwrap();
     let mut routes = vec![];
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
