@@ -1,14 +1,9 @@
 //! The central service: setup, ingest, attribution, reports, exports, replication. One Postgres, no other
 //! state, any number of instances.
 //!
-//! Three steps per request, and a reader finds a resource by its name in each:
-//! - [`routes`] parses and answers; its handlers' signatures tell who may call.
-//! - [`domain`] holds rules and transactions, where a resource has any.
-//! - [`db`] holds SQL, and always takes the workspace.
-//!
-//! Beside them: [`http`] (what stands between the wire and a handler), [`work`] (what runs without a
-//! request: replication, its sweep, folding of rollups, exports, late attribution, upkeep), [`publish`] (the ways
-//! into the edge's store), [`together`] (work done for several requests at once), [`error`] (every failure and its answer).
+//! [`routes`] parse and answer, and their handlers' signatures tell who may call; rules are in the crate `domain`,
+//! statements in `store`, what every HTTP surface shares in `web`. Beside the routes: [`jobs`] (what runs without a
+//! request), [`publish`] (the ways into the edge's store), [`openapi`] (what the document says of all routes alike).
 
 pub mod app;
 pub mod config;
